@@ -1,0 +1,281 @@
+//! A stage that waits, on threads of its own.
+//!
+//! Its items may each take milliseconds, so a morsel is not one thread's: the threads share its items out among
+//! themselves, a few at a time when they are quick and one at a time when they are slow, and whoever finishes the last of
+//! them puts the results together in the order of the items and hands the morsel on.
+
+use super::Driver;
+use super::context::Context;
+use super::morsel::{Morsel, Origin};
+use super::plan::{AnyInlet, Inlet, Node, Plan, Step};
+use super::segment::Runner;
+use super::shared::Shared;
+use crate::op::Operator;
+use crate::weight::Scale;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A thread takes so much work at a time.
+const SHARE_NANOS: u64 = 20_000;
+
+pub(crate) struct BlockingNode<'env, In, Op: Operator<'env, In>> {
+    shared: Arc<Shared>,
+    runner: Runner<'env, In, Op>,
+    threads: usize,
+    state: Mutex<State<'env, In, Op>>,
+    arrival: Condvar,
+    out: AnyInlet<'env, Op::Out>,
+    over: AtomicBool,
+}
+
+struct State<'env, In, Op: Operator<'env, In>> {
+    jobs: VecDeque<Job<'env, In, Op>>,
+    /// Morsels whose items are not all done.
+    open: usize,
+    closed: bool,
+    finished: bool,
+}
+
+/// A morsel whose items are being shared out.
+struct Job<'env, In, Op: Operator<'env, In>> {
+    rest: std::vec::IntoIter<In>,
+    next: usize,
+    assembly: Arc<Assembly<'env, In, Op>>,
+}
+
+/// Where the results of a morsel are put together.
+struct Assembly<'env, In, Op: Operator<'env, In>> {
+    /// The emptied morsel, for all it carries but the items.
+    morsel: Mutex<Option<Morsel<In>>>,
+    positions: Origin,
+    parts: Mutex<Parts<Op::Out>>,
+    shared: Arc<Shared>,
+}
+
+struct Parts<Out> {
+    done: Vec<Part<Out>>,
+    left: usize,
+}
+
+/// The results of a few neighbouring items.
+struct Part<Out> {
+    first: usize,
+    out: Vec<Out>,
+    positions: Vec<u64>,
+}
+
+impl<'env, In, Op: Operator<'env, In>> Drop for Job<'env, In, Op> {
+    fn drop(&mut self) {
+        self.assembly.shared.lost.fetch_add(self.rest.len() as u64, Ordering::Relaxed);
+    }
+}
+
+impl<'env, In, Op: Operator<'env, In>> Drop for Assembly<'env, In, Op> {
+    fn drop(&mut self) {
+        let lost: usize = self.parts.lock().done.iter().map(|part| part.out.len()).sum();
+        self.shared.lost.fetch_add(lost as u64, Ordering::Relaxed);
+    }
+}
+
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
+    /// Makes the stage and its threads; what is returned is its inlet.
+    pub(crate) fn connect(
+        mut op: Op,
+        threads: usize,
+        scale: Scale<'env, Op::Out>,
+        plan: &mut Plan<'env>,
+        out: AnyInlet<'env, Op::Out>,
+    ) -> AnyInlet<'env, In> {
+        let mut cells = Vec::new();
+        op.open(plan, &mut cells);
+        let segment = plan.segment();
+        for (at, cell) in cells.iter_mut().enumerate() {
+            (cell.segment, cell.workers, cell.leads) = (segment, threads, at == 0);
+        }
+        let cells = plan.add_stages(cells);
+        let name = cells.first().map_or_else(String::new, |cell| cell.name.clone());
+        plan.check_scale(&scale, &name);
+        let node = Arc::new(BlockingNode {
+            runner: Runner::new(op, cells, false, scale, plan),
+            shared: Arc::clone(&plan.shared),
+            threads,
+            state: Mutex::new(State { jobs: VecDeque::new(), open: 0, closed: false, finished: false }),
+            arrival: Condvar::new(),
+            out,
+            over: AtomicBool::new(false),
+        });
+        plan.nodes.push(Arc::clone(&node) as Arc<dyn Node<'env> + 'env>);
+        for number in 0..threads {
+            let worker = Arc::clone(&node);
+            plan.add_thread(format!("{name}-{number}"), move |driver| worker.work(driver));
+        }
+        let ending = Arc::clone(&node);
+        plan.endings.push(Box::new(move |outcome| {
+            ending.runner.close(outcome);
+            Ok(())
+        }));
+        node
+    }
+
+    fn work(&self, driver: Driver<'_, 'env>) {
+        loop {
+            let waited_from = self.shared.now();
+            let Some(share) = self.take_share() else { break };
+            let began = self.shared.now();
+            self.runner.lead().starved_nanos.fetch_add(began - waited_from, Ordering::Relaxed);
+            self.process(share, began, driver);
+            driver.settle();
+        }
+    }
+
+    /// Waits for the next few items.
+    fn take_share(&self) -> Option<(Vec<In>, usize, Arc<Assembly<'env, In, Op>>)> {
+        let mut state = self.state.lock();
+        loop {
+            if self.over.load(Ordering::Acquire) || self.shared.is_stopped() {
+                return None;
+            }
+            if let Some(job) = state.jobs.front_mut() {
+                let first = job.next;
+                let most = self.share_of(job.rest.len());
+                let items: Vec<In> = job.rest.by_ref().take(most).collect();
+                job.next += items.len();
+                let assembly = Arc::clone(&job.assembly);
+                if job.rest.len() == 0 {
+                    state.jobs.pop_front();
+                }
+                return Some((items, first, assembly));
+            }
+            self.arrival.wait(&mut state);
+        }
+    }
+
+    fn share_of(&self, items: usize) -> usize {
+        let quick = self.runner.cost.share(SHARE_NANOS, self.threads);
+        quick.min(items.div_ceil(self.threads)).max(1)
+    }
+
+    fn process(
+        &self,
+        (items, first, assembly): (Vec<In>, usize, Arc<Assembly<'env, In, Op>>),
+        began: u64,
+        driver: Driver<'_, 'env>,
+    ) {
+        let Some(mut worker) = self.runner.hire() else {
+            self.shared.lost.fetch_add(items.len() as u64, Ordering::Relaxed);
+            return;
+        };
+        let taken = items.len();
+        let mut part = Part { first, out: Vec::with_capacity(taken), positions: Vec::new() };
+        let mut origin = Origin::at(assembly.positions.position(first));
+        let positions = assembly.positions.tail(first);
+        let slot = assembly.morsel.lock().as_ref().and_then(|morsel| morsel.permit.slot().cloned());
+        let mut items = items.into_iter();
+        let mut cx = Context::new(&mut worker.tallies, &self.shared, slot.as_ref());
+        let entered =
+            self.runner.run_items(&mut worker.state, &mut cx, &mut items, &positions, &mut part.out, &mut origin);
+        self.shared.lost.fetch_add(items.len() as u64, Ordering::Relaxed);
+        drop(slot);
+        self.runner.dismiss(worker, entered);
+        let took = self.shared.now() - began;
+        self.runner.lead().busy_nanos.fetch_add(took, Ordering::Relaxed);
+        // Several threads share the work, so an item costs the pipeline less than it costs a thread.
+        self.runner.cost.learn(took / self.threads as u64, taken as u64);
+        part.positions = (0..part.out.len()).map(|index| origin.position(index)).collect();
+        self.put_together(&assembly, part, taken, driver);
+    }
+
+    fn put_together(
+        &self,
+        assembly: &Assembly<'env, In, Op>,
+        part: Part<Op::Out>,
+        taken: usize,
+        driver: Driver<'_, 'env>,
+    ) {
+        let mut parts = assembly.parts.lock();
+        parts.done.push(part);
+        parts.left -= taken;
+        if parts.left > 0 {
+            return;
+        }
+        let done = std::mem::take(&mut parts.done);
+        drop(parts);
+        let morsel = assembly.morsel.lock().take();
+        if let Some(mut morsel) = morsel {
+            let (out, origin) = join(done, assembly.positions.position(0));
+            self.runner.observe_latency(self.shared.now().saturating_sub(morsel.born), out.len() as u64);
+            let out = self.runner.follow(&mut morsel, out, origin);
+            drop(morsel);
+            self.out.push(out, driver);
+        }
+        self.state.lock().open -= 1;
+        self.finish_if_done(driver);
+    }
+
+    fn finish_if_done(&self, driver: Driver<'_, 'env>) {
+        let mut state = self.state.lock();
+        let done = state.closed && state.open == 0 && !state.finished;
+        state.finished |= done;
+        drop(state);
+        if done && !self.shared.is_stopped() {
+            self.out.close(driver);
+            self.over.store(true, Ordering::Release);
+            self.wake();
+        }
+    }
+}
+
+fn join<Out>(mut parts: Vec<Part<Out>>, start: u64) -> (Vec<Out>, Origin) {
+    parts.sort_unstable_by_key(|part| part.first);
+    let mut out = Vec::with_capacity(parts.iter().map(|part| part.out.len()).sum());
+    let mut origin = Origin::at(start);
+    for part in parts {
+        for (item, position) in part.out.into_iter().zip(part.positions) {
+            origin.follow(out.len(), out.len() + 1, position);
+            out.push(item);
+        }
+    }
+    (out, origin)
+}
+
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> Inlet<'env, In> for BlockingNode<'env, In, Op> {
+    fn push(&self, mut morsel: Morsel<In>, driver: Driver<'_, 'env>) {
+        if morsel.items.is_empty() {
+            // Nothing to do, but those who restore order count it.
+            let origin = std::mem::take(&mut morsel.origin);
+            let out = self.runner.follow(&mut morsel, Vec::new(), origin);
+            self.out.push(out, driver);
+            return;
+        }
+        let rest = std::mem::take(&mut morsel.items).into_iter();
+        let assembly = Assembly {
+            positions: std::mem::take(&mut morsel.origin),
+            parts: Mutex::new(Parts { done: Vec::new(), left: rest.len() }),
+            shared: Arc::clone(&self.shared),
+            morsel: Mutex::new(Some(morsel)),
+        };
+        let mut state = self.state.lock();
+        state.open += 1;
+        state.jobs.push_back(Job { rest, next: 0, assembly: Arc::new(assembly) });
+        drop(state);
+        self.arrival.notify_all();
+    }
+
+    fn close(&self, driver: Driver<'_, 'env>) {
+        self.state.lock().closed = true;
+        self.finish_if_done(driver);
+    }
+}
+
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for BlockingNode<'env, In, Op> {
+    fn step(&self, _: Driver<'_, 'env>) -> Step {
+        Step::Nothing
+    }
+
+    fn wake(&self) {
+        drop(self.state.lock());
+        self.arrival.notify_all();
+    }
+}

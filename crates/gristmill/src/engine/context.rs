@@ -1,0 +1,76 @@
+//! What the operators of a segment see of the run while they process a morsel.
+
+use super::gate::Slot;
+use super::shared::Shared;
+use crate::error::{Error, ErrorKind};
+use crate::report::{Failure, Tally};
+use std::cell::Cell;
+use std::sync::Arc;
+
+/// No operator has noted a panic.
+pub(crate) const NOBODY: usize = usize::MAX;
+
+/// One worker's view of the run, for one morsel.
+pub struct Context<'a> {
+    tallies: &'a mut [Tally],
+    position: u64,
+    stopped: bool,
+    panicked: Cell<usize>,
+    shared: &'a Shared,
+    slot: Option<&'a Arc<Slot>>,
+}
+
+impl std::fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("position", &self.position).field("stopped", &self.stopped).finish()
+    }
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(tallies: &'a mut [Tally], shared: &'a Shared, slot: Option<&'a Arc<Slot>>) -> Self {
+        Context { tallies, position: 0, stopped: false, panicked: Cell::new(NOBODY), shared, slot }
+    }
+
+    /// The counts of the stage at place `at` of the segment.
+    #[inline]
+    pub(crate) fn tally(&mut self, at: usize) -> &mut Tally {
+        &mut self.tallies[at]
+    }
+
+    /// The position in the source of the item under way.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    #[inline]
+    pub(crate) fn set_position(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// Whether the run is over, for this worker at least.
+    #[inline]
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped || self.shared.is_stopped()
+    }
+
+    /// Where an operator notes that it is its user's function that unwinds.
+    #[inline]
+    pub(crate) fn panicked(&self) -> &Cell<usize> {
+        &self.panicked
+    }
+
+    /// Stops the run with an error; the first one wins.
+    pub(crate) fn abort(&mut self, kind: ErrorKind) {
+        self.stopped = true;
+        self.shared.abort(Error::new(kind));
+    }
+
+    pub(crate) fn note_failure(&self, failure: Failure) {
+        self.shared.note_failure(failure);
+    }
+
+    /// The slot of the morsel under way, for what must count as in flight beyond it.
+    pub(crate) fn slot(&self) -> Option<Arc<Slot>> {
+        self.slot.cloned()
+    }
+}

@@ -1,0 +1,102 @@
+//! Dead letters on their way to their store.
+//!
+//! A letter is posted by the worker whose item failed and stored by a thread of its own, as a CPU stage must not wait for
+//! a disk. The letter keeps the slot of its morsel, so letters under way are bounded by the window, and a slow store of
+//! them slows the source. Letters are stored even when the run is aborted: they were counted as dead.
+
+use super::Driver;
+use super::gate::Slot;
+use super::plan::DeadEnd;
+use super::shared::Shared;
+use crate::error::{BoxError, Error, panic_message};
+use crate::policy::DeadLetter;
+use crate::store::{Outcome, Store};
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Where a stage posts its dead letters.
+pub trait DeadLane<T, E>: Send + Sync {
+    /// Posts a letter; never waits.
+    #[doc(hidden)]
+    fn post(&self, letter: DeadLetter<T, E>, slot: Option<Arc<Slot>>);
+}
+
+pub(crate) struct DeadQueue<T, E> {
+    shared: Arc<Shared>,
+    state: Mutex<State<T, E>>,
+    arrival: Condvar,
+}
+
+struct State<T, E> {
+    letters: VecDeque<(DeadLetter<T, E>, Option<Arc<Slot>>)>,
+    closed: bool,
+}
+
+impl<T: Send, E: Send> DeadLane<T, E> for DeadQueue<T, E> {
+    fn post(&self, letter: DeadLetter<T, E>, slot: Option<Arc<Slot>>) {
+        self.state.lock().letters.push_back((letter, slot));
+        self.arrival.notify_all();
+    }
+}
+
+impl<T: Send, E: Send> DeadEnd for DeadQueue<T, E> {
+    fn close(&self) {
+        self.state.lock().closed = true;
+        self.arrival.notify_all();
+    }
+}
+
+impl<T, E> DeadQueue<T, E> {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let state = State { letters: VecDeque::new(), closed: false };
+        DeadQueue { shared, state: Mutex::new(state), arrival: Condvar::new() }
+    }
+
+    /// Stores letters until the queue is closed and empty; then closes the store.
+    pub(crate) fn run<S>(&self, mut store: S, stage: &str, driver: Driver<'_, '_>)
+    where
+        S: Store<DeadLetter<T, E>>,
+        S::Error: Into<BoxError>,
+    {
+        let mut works = true;
+        while let Some((letter, slot)) = self.next() {
+            // Once the store has failed the run is aborted, and its error says that letters are missing.
+            works = works && self.attempt(stage, "store a dead letter", || store.store(letter));
+            drop(slot);
+            driver.settle();
+        }
+        let outcome = if self.shared.is_stopped() { Outcome::Aborted } else { Outcome::Completed };
+        self.attempt(stage, "finish its dead letters", || store.finish(outcome));
+    }
+
+    /// Calls the store; what fails or panics aborts the run.
+    fn attempt<Failure: Into<BoxError>>(
+        &self,
+        stage: &str,
+        action: &'static str,
+        call: impl FnOnce() -> Result<(), Failure>,
+    ) -> bool {
+        let error = match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => error.into(),
+            Err(payload) => panic_message(payload).into(),
+        };
+        self.shared.abort(Error::stage(stage, action, error));
+        false
+    }
+
+    fn next(&self) -> Option<(DeadLetter<T, E>, Option<Arc<Slot>>)> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(letter) = state.letters.pop_front() {
+                return Some(letter);
+            }
+            if state.closed {
+                return None;
+            }
+            self.arrival.wait(&mut state);
+        }
+    }
+}

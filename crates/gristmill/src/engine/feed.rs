@@ -1,0 +1,322 @@
+//! How a source gets into the pipeline.
+//!
+//! A source that never waits is a feed itself: whichever worker wants work fills a morsel from it. One that may wait has
+//! a thread, which puts items into an *intake*; the workers take what is there. Nobody has to flush: an idle worker is
+//! woken by the first item, and busy workers come back for the rest, so an item waits only while every worker is busy.
+
+use super::plan::Plan;
+use super::shared::Shared;
+use super::{Driver, Head};
+use crate::error::{Error, panic_message};
+use crate::report::{StageCell, Tally};
+use crate::source::{Source, TimedOut};
+use crate::weight::Scale;
+use parking_lot::{Condvar, Mutex};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// Where a segment gets the items of a source.
+pub(crate) trait Feed<T>: Send {
+    /// Tells the feed where its items are counted.
+    fn attach(&mut self, cell: &Arc<StageCell>);
+
+    /// Whether asking makes sense now.
+    fn is_ready(&self) -> bool;
+
+    /// At most how many items are still to come.
+    fn remaining(&self) -> Option<usize>;
+
+    /// Whether its items are charged to the budget before they are taken.
+    fn charges(&self) -> bool;
+
+    /// Puts up to `want` items that weigh up to `allowance` bytes into `items`; a first one of any weight if `alone`.
+    fn fill(&mut self, items: &mut Vec<T>, want: usize, allowance: usize, alone: bool, shared: &Shared) -> Filled;
+}
+
+/// What a feed gave.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Filled {
+    /// Bytes of the items.
+    pub(crate) bytes: usize,
+    /// Bytes charged for them already.
+    pub(crate) charge: usize,
+    /// Nothing more will come.
+    pub(crate) ended: bool,
+    /// When the first of them was extracted, if that was before now.
+    pub(crate) born: Option<u64>,
+}
+
+/// What a source's items are before its failures are dealt with.
+type Yield<S> = Result<<S as Source>::Item, <S as Source>::Error>;
+
+/// A source as the head of a pipeline.
+pub(crate) fn source_head<'env, S>(source: S, name: String) -> Head<'env, Yield<S>>
+where
+    S: Source + Send + 'env,
+    S::Item: 'env,
+    S::Error: 'env,
+{
+    Head::Source(Box::new(move |plan, scale| {
+        if source.may_wait() {
+            open_intake(source, name, plan, scale)
+        } else {
+            Box::new(Inline { source, held: None, scale, ended: false, cell: None })
+        }
+    }))
+}
+
+/// A source that never waits.
+struct Inline<'env, S: Source> {
+    source: S,
+    /// An item that did not fit, with its weight.
+    held: Option<(Yield<S>, usize)>,
+    scale: Scale<'env, Yield<S>>,
+    ended: bool,
+    cell: Option<Arc<StageCell>>,
+}
+
+impl<S: Source> Drop for Inline<'_, S> {
+    fn drop(&mut self) {
+        count_lost(self.cell.as_deref(), usize::from(self.held.is_some()));
+    }
+}
+
+impl<S: Source + Send> Feed<Yield<S>> for Inline<'_, S> {
+    fn attach(&mut self, cell: &Arc<StageCell>) {
+        self.cell = Some(Arc::clone(cell));
+    }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn remaining(&self) -> Option<usize> {
+        self.source.remaining().map(|rest| rest.saturating_add(usize::from(self.held.is_some())))
+    }
+
+    fn charges(&self) -> bool {
+        false
+    }
+
+    fn fill(
+        &mut self,
+        items: &mut Vec<Yield<S>>,
+        want: usize,
+        allowance: usize,
+        alone: bool,
+        shared: &Shared,
+    ) -> Filled {
+        let bytes = match &self.scale {
+            Scale::Flat { .. } => {
+                let size = size_of::<Yield<S>>();
+                let fits = if allowance == usize::MAX { want } else { want.min(allowance / size.max(1)) };
+                self.fill_flat(items, fits.max(usize::from(alone)), shared);
+                items.len() * size
+            }
+            Scale::By(_) => self.fill_weighed(items, want, allowance, alone, shared),
+        };
+        Filled { bytes, ended: self.ended && self.held.is_none(), ..Filled::default() }
+    }
+}
+
+impl<S: Source> Inline<'_, S> {
+    fn fill_flat(&mut self, items: &mut Vec<Yield<S>>, want: usize, shared: &Shared) {
+        let tick = shared.ticks.load(Relaxed);
+        items.reserve(want.min(1 << 16));
+        while items.len() < want {
+            match self.source.next() {
+                Some(item) => items.push(item),
+                None => {
+                    self.ended = true;
+                    return;
+                }
+            }
+            // A source that turns out to trickle must not make its items wait for company.
+            if shared.ticks.load(Relaxed) != tick {
+                return;
+            }
+        }
+    }
+
+    fn fill_weighed(
+        &mut self,
+        items: &mut Vec<Yield<S>>,
+        want: usize,
+        allowance: usize,
+        alone: bool,
+        shared: &Shared,
+    ) -> usize {
+        let tick = shared.ticks.load(Relaxed);
+        let mut bytes = 0usize;
+        while items.len() < want && !self.ended {
+            let Some((item, weight)) = self.take_weighed() else { break };
+            let fits = bytes.saturating_add(weight) <= allowance || (alone && items.is_empty());
+            if !fits {
+                self.held = Some((item, weight));
+                break;
+            }
+            bytes += weight;
+            items.push(item);
+            if shared.ticks.load(Relaxed) != tick {
+                break;
+            }
+        }
+        bytes
+    }
+
+    fn take_weighed(&mut self) -> Option<(Yield<S>, usize)> {
+        if let Some(held) = self.held.take() {
+            return Some(held);
+        }
+        let Some(item) = self.source.next() else {
+            self.ended = true;
+            return None;
+        };
+        let weight = self.scale.one(&item);
+        Some((item, weight))
+    }
+}
+
+/// Items that a source's thread has put down and no worker has taken yet.
+struct Intake<T> {
+    state: Mutex<Laid<T>>,
+    room: Condvar,
+}
+
+struct Laid<T> {
+    items: Vec<T>,
+    /// The weight and the charge of each.
+    weights: Vec<(usize, usize)>,
+    /// When the first was laid down.
+    born: u64,
+    ended: bool,
+}
+
+/// How long a source is waited for before looking whether the run goes on.
+const SOURCE_PATIENCE: Duration = Duration::from_millis(20);
+
+fn open_intake<'env, S>(
+    source: S,
+    name: String,
+    plan: &mut Plan<'env>,
+    scale: Scale<'env, Yield<S>>,
+) -> Box<dyn Feed<Yield<S>> + 'env>
+where
+    S: Source + Send + 'env,
+    S::Item: 'env,
+    S::Error: 'env,
+{
+    let laid = Laid { items: Vec::new(), weights: Vec::new(), born: 0, ended: false };
+    let intake = Arc::new(Intake { state: Mutex::new(laid), room: Condvar::new() });
+    let feed = IntakeFeed { intake: Arc::clone(&intake), cell: None };
+    plan.add_thread(name.clone(), move |driver| {
+        let mut source = source;
+        let drawn = catch_unwind(AssertUnwindSafe(|| draw(&intake, &mut source, &scale, driver)));
+        let dropped = catch_unwind(AssertUnwindSafe(move || drop(source)));
+        if let Err(payload) = drawn.and(dropped) {
+            driver.abort(Error::stage(&name, "go on, as it panicked", panic_message(payload).into()));
+        }
+        intake.state.lock().ended = true;
+        driver.notify();
+    });
+    Box::new(feed)
+}
+
+/// Pulls a source until it ends or the run does.
+fn draw<'env, S: Source>(
+    intake: &Intake<Yield<S>>,
+    source: &mut S,
+    scale: &Scale<'env, Yield<S>>,
+    driver: Driver<'_, 'env>,
+) {
+    let shared = driver.shared();
+    while !shared.is_stopped() && !shared.is_draining() {
+        let item = match source.next_within(SOURCE_PATIENCE) {
+            Ok(Some(item)) => item,
+            Ok(None) => return,
+            Err(TimedOut) => continue,
+        };
+        let weight = scale.one(&item);
+        let charge = shared.gate.charge_blocking(weight, || driver.relieve());
+        intake.lay(item, (weight, charge.unwrap_or(0)), driver);
+    }
+}
+
+impl<T> Intake<T> {
+    /// Puts an item down, waiting for room as long as the run goes on.
+    fn lay(&self, item: T, weight: (usize, usize), driver: Driver<'_, '_>) {
+        let shared = driver.shared();
+        let mut laid = self.state.lock();
+        while laid.items.len() >= shared.pace.last().saturating_mul(2) && !shared.is_stopped() {
+            self.room.wait_for(&mut laid, SOURCE_PATIENCE);
+        }
+        let first = laid.items.is_empty();
+        if first {
+            laid.born = shared.now();
+        }
+        laid.items.push(item);
+        laid.weights.push(weight);
+        drop(laid);
+        if first {
+            driver.notify();
+        }
+    }
+}
+
+/// The workers' side of an intake.
+struct IntakeFeed<T> {
+    intake: Arc<Intake<T>>,
+    cell: Option<Arc<StageCell>>,
+}
+
+impl<T: Send> Feed<T> for IntakeFeed<T> {
+    fn attach(&mut self, cell: &Arc<StageCell>) {
+        self.cell = Some(Arc::clone(cell));
+    }
+
+    fn is_ready(&self) -> bool {
+        let laid = self.intake.state.lock();
+        laid.ended || !laid.items.is_empty()
+    }
+
+    fn remaining(&self) -> Option<usize> {
+        None
+    }
+
+    fn charges(&self) -> bool {
+        true
+    }
+
+    fn fill(&mut self, items: &mut Vec<T>, want: usize, _: usize, _: bool, shared: &Shared) -> Filled {
+        let mut laid = self.intake.state.lock();
+        let born = laid.born;
+        let taken = want.min(laid.items.len());
+        let (bytes, charge) = laid.weights.drain(..taken).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        if taken == laid.items.len() && items.is_empty() {
+            std::mem::swap(items, &mut laid.items);
+        } else {
+            items.extend(laid.items.drain(..taken));
+            laid.born = shared.now();
+        }
+        let ended = laid.ended && laid.items.is_empty();
+        drop(laid);
+        self.intake.room.notify_all();
+        Filled { bytes, charge, ended, born: Some(born) }
+    }
+}
+
+impl<T> Drop for IntakeFeed<T> {
+    /// What no worker took before the run was stopped was extracted all the same.
+    fn drop(&mut self) {
+        let left = std::mem::take(&mut self.intake.state.lock().items);
+        count_lost(self.cell.as_deref(), left.len());
+    }
+}
+
+fn count_lost(cell: Option<&StageCell>, items: usize) {
+    if let Some(cell) = cell {
+        cell.add(&Tally { items_in: items as u64, lost: items as u64, ..Tally::default() });
+    }
+}

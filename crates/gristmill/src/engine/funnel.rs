@@ -1,0 +1,313 @@
+//! Many hand in, one at a time takes out, in the order that was asked for.
+//!
+//! A store, a batch and a merge are serial: their user code runs on one morsel at a time. A funnel gives that turn to
+//! whoever hands in a morsel that may go next, so nobody waits: the others leave theirs behind and go on. A store with a
+//! thread of its own waits for the turns instead.
+//!
+//! # Protocol
+//!
+//! 1. [`Funnel::offer`] puts a morsel in place. If nobody has the turn and something may go next, the offerer gets the
+//!    turn.
+//! 2. Who has the turn calls [`Funnel::turn`] and takes what it returns, until it says [`Turn::Leave`], which gives the
+//!    turn back *in the same step* in which nothing was found to take.
+//! 3. [`Funnel::close`] says that nothing more will be offered. The one who finds the funnel closed and empty gets
+//!    [`Turn::Finish`], once.
+//!
+//! # Invariants
+//!
+//! - At most one has the turn, so what it does with a morsel is serial, and in the order of the turns.
+//! - If nobody has the turn, nothing that may go next is inside: every offer and the close check both under one lock.
+//! - User code never runs under the lock.
+//!
+//! # The race that almost was
+//!
+//! Looking for the next morsel and giving up the turn in two steps lets an offer slip in between: it sees the turn taken
+//! and leaves its morsel to somebody who has already looked.
+
+use super::sync::{Condvar, Mutex, MutexGuard};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// What a funnel arranges.
+pub(crate) trait Sequenced {
+    /// The place in the source's order: 0, 1, 2 … without gaps.
+    fn seq(&self) -> u64;
+}
+
+/// The keys of a morsel, as 256 bits of a Bloom filter: two that share no bit share no key.
+pub(crate) type Keys = [u64; 4];
+
+/// Which morsel may go next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Any, as they come.
+    Unordered,
+    /// In the order of the source.
+    Source,
+    /// One that shares no key with an earlier one that has not gone yet.
+    Key,
+}
+
+#[derive(Debug)]
+pub(crate) struct Funnel<T> {
+    state: Mutex<State<T>>,
+    arrival: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    waiting: Waiting<T>,
+    taken: bool,
+    closed: bool,
+    finished: bool,
+}
+
+#[derive(Debug)]
+enum Waiting<T> {
+    Unordered(VecDeque<T>),
+    /// `slots[i]` is for the morsel `next + i`.
+    Source {
+        next: u64,
+        slots: VecDeque<Option<T>>,
+    },
+    Key {
+        expected: BTreeMap<u64, Keys>,
+        arrived: BTreeMap<u64, T>,
+    },
+}
+
+/// What the holder of the turn is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Turn<T> {
+    /// Consume this and ask again.
+    Take(T),
+    /// Everything has been taken and nothing more will come; said once.
+    Finish,
+    /// The turn is given back.
+    Leave,
+}
+
+impl<T: Sequenced> Funnel<T> {
+    pub(crate) fn new(order: Order) -> Self {
+        let waiting = match order {
+            Order::Unordered => Waiting::Unordered(VecDeque::new()),
+            Order::Source => Waiting::Source { next: 0, slots: VecDeque::new() },
+            Order::Key => Waiting::Key { expected: BTreeMap::new(), arrived: BTreeMap::new() },
+        };
+        let state = State { waiting, taken: false, closed: false, finished: false };
+        Funnel { state: Mutex::new(state), arrival: Condvar::new() }
+    }
+
+    /// Announces the keys of a morsel that will be offered; in the order of the source, before any of it can arrive.
+    pub(crate) fn expect(&self, seq: u64, keys: Keys) {
+        if let Waiting::Key { expected, .. } = &mut self.state.lock().waiting {
+            expected.insert(seq, keys);
+        }
+    }
+
+    /// Hands a morsel in. When it returns true, the caller has the turn.
+    #[must_use]
+    pub(crate) fn offer(&self, morsel: T) -> bool {
+        let mut state = self.state.lock();
+        state.waiting.insert(morsel);
+        self.grab(state)
+    }
+
+    /// Nothing more will be offered. When it returns true, the caller has the turn.
+    #[must_use]
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.state.lock();
+        state.closed = true;
+        self.grab(state)
+    }
+
+    /// Takes the next morsel, or gives the turn back. Only for the holder of the turn.
+    pub(crate) fn turn(&self) -> Turn<T> {
+        let mut state = self.state.lock();
+        let turn = state.next();
+        if matches!(turn, Turn::Leave) {
+            state.taken = false;
+        }
+        turn
+    }
+
+    /// Makes the calling thread the only one that ever gets the turn.
+    pub(crate) fn own(&self) {
+        self.state.lock().taken = true;
+    }
+
+    /// Waits for the next morsel; for the owner. [`Turn::Leave`] means that `limit` went by or [`Funnel::wake`] was
+    /// called.
+    pub(crate) fn wait_turn(&self, limit: Duration) -> Turn<T> {
+        let mut state = self.state.lock();
+        let turn = state.next();
+        if !matches!(turn, Turn::Leave) {
+            return turn;
+        }
+        (state, _) = self.arrival.wait_for(state, limit);
+        state.next()
+    }
+
+    /// Wakes the owner.
+    pub(crate) fn wake(&self) {
+        drop(self.state.lock());
+        self.arrival.notify_all();
+    }
+
+    /// Takes out everything that is left, in no order: for a run that stops.
+    pub(crate) fn clear(&self) -> Vec<T> {
+        match &mut self.state.lock().waiting {
+            Waiting::Unordered(queue) => queue.drain(..).collect(),
+            Waiting::Source { slots, .. } => slots.drain(..).flatten().collect(),
+            Waiting::Key { arrived, .. } => std::mem::take(arrived).into_values().collect(),
+        }
+    }
+
+    fn grab(&self, mut state: MutexGuard<'_, State<T>>) -> bool {
+        let something = state.waiting.has_next() || (state.closed && state.waiting.is_empty() && !state.finished);
+        let mine = something && !state.taken;
+        state.taken |= mine;
+        drop(state);
+        if something && !mine {
+            self.arrival.notify_all();
+        }
+        mine
+    }
+}
+
+impl<T: Sequenced> State<T> {
+    fn next(&mut self) -> Turn<T> {
+        if let Some(morsel) = self.waiting.take_next() {
+            return Turn::Take(morsel);
+        }
+        if self.closed && !self.finished && self.waiting.is_empty() {
+            self.finished = true;
+            return Turn::Finish;
+        }
+        Turn::Leave
+    }
+}
+
+impl<T: Sequenced> Waiting<T> {
+    fn insert(&mut self, morsel: T) {
+        match self {
+            Waiting::Unordered(queue) => queue.push_back(morsel),
+            Waiting::Source { next, slots } => {
+                let place = (morsel.seq() - *next) as usize;
+                if place >= slots.len() {
+                    slots.resize_with(place + 1, || None);
+                }
+                debug_assert!(slots[place].is_none(), "two morsels with one number");
+                slots[place] = Some(morsel);
+            }
+            Waiting::Key { arrived, .. } => {
+                arrived.insert(morsel.seq(), morsel);
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Waiting::Unordered(queue) => queue.is_empty(),
+            Waiting::Source { slots, .. } => slots.iter().all(Option::is_none),
+            Waiting::Key { arrived, .. } => arrived.is_empty(),
+        }
+    }
+
+    fn has_next(&self) -> bool {
+        match self {
+            Waiting::Unordered(queue) => !queue.is_empty(),
+            Waiting::Source { slots, .. } => slots.front().is_some_and(Option::is_some),
+            Waiting::Key { .. } => self.free_key().is_some(),
+        }
+    }
+
+    fn take_next(&mut self) -> Option<T> {
+        if let Waiting::Key { .. } = self {
+            let seq = self.free_key()?;
+            let Waiting::Key { expected, arrived } = self else { return None };
+            expected.remove(&seq);
+            return arrived.remove(&seq);
+        }
+        match self {
+            Waiting::Unordered(queue) => queue.pop_front(),
+            Waiting::Source { next, slots } => {
+                let morsel = slots.front_mut()?.take()?;
+                slots.pop_front();
+                *next += 1;
+                Some(morsel)
+            }
+            Waiting::Key { .. } => None,
+        }
+    }
+
+    /// The first arrived morsel that shares no key with an earlier one still expected.
+    fn free_key(&self) -> Option<u64> {
+        let Waiting::Key { expected, arrived } = self else { return None };
+        let mut before: Keys = [0; 4];
+        for (seq, keys) in expected {
+            let free = before.iter().zip(keys).all(|(before, key)| before & key == 0);
+            if free && arrived.contains_key(seq) {
+                return Some(*seq);
+            }
+            before.iter_mut().zip(keys).for_each(|(before, key)| *before |= key);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Numbered(u64);
+
+    impl Sequenced for Numbered {
+        fn seq(&self) -> u64 {
+            self.0
+        }
+    }
+
+    fn drain(funnel: &Funnel<Numbered>) -> Vec<u64> {
+        std::iter::from_fn(|| match funnel.turn() {
+            Turn::Take(Numbered(seq)) => Some(seq),
+            Turn::Finish | Turn::Leave => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn source_order_holds_back_what_came_early() {
+        let funnel = Funnel::new(Order::Source);
+        assert!(!funnel.offer(Numbered(2)));
+        assert!(!funnel.offer(Numbered(1)));
+        assert!(funnel.offer(Numbered(0)));
+        assert_eq!(drain(&funnel), [0, 1, 2]);
+        assert!(funnel.close());
+        assert_eq!(funnel.turn(), Turn::Finish);
+        assert_eq!(funnel.turn(), Turn::Leave);
+    }
+
+    #[test]
+    fn key_order_lets_strangers_overtake_and_kin_wait() {
+        let funnel = Funnel::new(Order::Key);
+        funnel.expect(0, [1, 0, 0, 0]);
+        funnel.expect(1, [1, 0, 0, 0]);
+        funnel.expect(2, [2, 0, 0, 0]);
+        assert!(!funnel.offer(Numbered(1)), "its elder has not come yet");
+        assert!(funnel.offer(Numbered(2)));
+        assert_eq!(drain(&funnel), [2]);
+        assert!(funnel.offer(Numbered(0)));
+        assert_eq!(drain(&funnel), [0, 1]);
+    }
+
+    #[test]
+    fn closing_waits_for_a_gap_to_be_filled() {
+        let funnel = Funnel::new(Order::Source);
+        assert!(!funnel.offer(Numbered(1)));
+        assert!(!funnel.close());
+        assert!(funnel.offer(Numbered(0)));
+        assert_eq!(drain(&funnel), [0, 1]);
+    }
+}

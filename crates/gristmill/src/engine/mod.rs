@@ -1,0 +1,353 @@
+//! The engine: morsels, permits, and who drives them.
+//!
+//! ```text
+//!  a waiting source            workers of the pool: CPU segments            a waiting store
+//!  has a thread           ┌────────────────────────────────────────┐        has a thread
+//! ┌────────┐  intake      │ fill or take ─▶ map ∘ filter ∘ map ─▶  │ funnel ┌───────┐
+//! │ source │═════════════▶│ a morsel        (fused, one loop)      │═══════▶│ store │
+//! └────────┘              └────▲───────────────────────────────────┘        └───┬───┘
+//!                              └────────── permits: the only place to wait ─────┘
+//! ```
+//!
+//! A source that never waits has no thread: the worker that wants work fills a morsel from it. A store that never waits
+//! has none either: whoever hands in the morsel that may go next stores it. So in the simplest pipeline one worker does
+//! everything for a morsel while it is in its cache, and a second worker does the same for the next.
+//!
+//! # Rules
+//!
+//! 1. Nothing but the gate makes anybody wait, and only sources wait at it. Every push is into a queue that the window
+//!    bounds, so a push never waits.
+//! 2. A worker on the pool takes no lock while it runs user code, and waits for nobody: it finds a step to do or goes
+//!    home ([`crew`]). So a pool of one thread is enough, and a user's own rayon calls can run our steps while they wait.
+//! 3. Workers look for work from the end of the pipeline to its source: what is nearly done leaves before more enters.
+//! 4. User code that unwinds is caught at the item ([`crate::op`]). A run that stops drops what is in flight, counts it
+//!    as lost, wakes everybody who waits, and joins every thread before `run` returns.
+
+mod batch;
+mod blocking;
+mod context;
+mod crew;
+mod dead;
+mod feed;
+mod fold;
+mod fork;
+mod funnel;
+mod gate;
+mod merge;
+#[cfg(all(test, loom))]
+mod models;
+mod morsel;
+mod pace;
+mod plan;
+mod segment;
+mod serial;
+mod shared;
+mod sync;
+
+pub use context::Context;
+pub use dead::DeadLane;
+pub use plan::{Inlet, Plan};
+
+pub(crate) use batch::{BatchLimits, Batcher, batch_scale};
+pub(crate) use blocking::BlockingNode;
+pub(crate) use feed::{Feed, source_head};
+pub(crate) use fold::{FoldInlet, Folding};
+pub(crate) use fork::{Copies, Fork, Forks, Splits};
+pub(crate) use funnel::{Funnel, Order, Turn};
+pub(crate) use merge::MergeInlet;
+pub(crate) use morsel::Morsel;
+pub(crate) use plan::{AnyInlet, Node, OwnThread, Step};
+pub(crate) use segment::{Segment, SegmentLayout};
+pub(crate) use serial::{Consumer, Outlet, Serial, StoreThread};
+pub(crate) use shared::Shared;
+
+use crate::error::{Error, panic_message};
+use crate::store::Outcome;
+use crate::weight::Scale;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What a segment takes its items from.
+pub enum Head<'env, T> {
+    /// A source, to be opened when the run begins.
+    Source(OpenSource<'env, T>),
+    /// The stage before: given the scale for its results and the inlet to push to, it connects itself and all before it.
+    Stage(ConnectStage<'env, T>),
+}
+
+/// Opens a source that is weighed by a scale.
+pub(crate) type OpenSource<'env, T> =
+    Box<dyn FnOnce(&mut Plan<'env>, Scale<'env, T>) -> Box<dyn Feed<T> + 'env> + Send + 'env>;
+/// Connects a stage to what follows it.
+pub(crate) type ConnectStage<'env, T> =
+    Box<dyn FnOnce(&mut Plan<'env>, Scale<'env, T>, AnyInlet<'env, T>) + Send + 'env>;
+
+impl<'env, T> Head<'env, T> {
+    /// A stage that connects itself like this.
+    pub(crate) fn stage(
+        connect: impl FnOnce(&mut Plan<'env>, Scale<'env, T>, AnyInlet<'env, T>) + Send + 'env,
+    ) -> Self {
+        Head::Stage(Box::new(connect))
+    }
+
+    /// Connects a stage, and all before it. A source alone is never at the end of anything: its failures must be dealt
+    /// with first, by a segment.
+    pub(crate) fn connect(self, plan: &mut Plan<'env>, scale: Scale<'env, T>, out: AnyInlet<'env, T>) {
+        match self {
+            Head::Stage(connect) => connect(plan, scale, out),
+            Head::Source(_) => unreachable!("a source is opened by its segment"),
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Head<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Head::Source(_) => "Source",
+            Head::Stage(_) => "Stage",
+        })
+    }
+}
+
+/// A worker looks after others on its pool this often.
+const TIME_SLICE: Duration = Duration::from_millis(2);
+/// How often a worker looks again while somebody fills a morsel, before it goes home.
+const BUSY_LOOKS: u32 = 400;
+
+/// The running pipeline.
+pub(crate) struct Engine<'env> {
+    shared: Arc<Shared>,
+    /// From the end to the source.
+    nodes: Vec<Arc<dyn Node<'env> + 'env>>,
+}
+
+/// The means to get work done: the scope to start workers in, and the run they work for.
+pub struct Driver<'a, 'env> {
+    scope: &'a rayon::Scope<'env>,
+    engine: &'a Arc<Engine<'env>>,
+}
+
+impl Clone for Driver<'_, '_> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl Copy for Driver<'_, '_> {}
+
+impl std::fmt::Debug for Driver<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Driver")
+    }
+}
+
+impl Driver<'_, '_> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.engine.shared
+    }
+
+    /// Says that there is work to look at. To be called after it was made visible.
+    pub(crate) fn notify(&self) {
+        if self.engine.shared.crew.raise() {
+            let engine = Arc::clone(self.engine);
+            self.scope.spawn(move |scope| work(&engine, scope));
+        }
+    }
+
+    /// Wakes those whom the gate has refused, if something was given back since. To be called after permits may have
+    /// been dropped.
+    pub(crate) fn settle(&self) {
+        if self.engine.shared.gate.take_freed() {
+            self.notify();
+        }
+    }
+
+    /// Asks open batches to let go of what they hold.
+    pub(crate) fn relieve(&self) {
+        self.engine.nodes.iter().for_each(|node| node.relieve(*self));
+    }
+
+    /// Stops the run and wakes everybody.
+    pub(crate) fn abort(&self, error: Error) {
+        self.engine.shared.abort(error);
+        self.engine.nodes.iter().for_each(|node| node.wake());
+    }
+}
+
+thread_local! {
+    /// How many workers are on this thread's stack: more than one if a user's rayon call ran another of ours.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// One worker: looks for steps to do until there are none.
+fn work<'env>(engine: &Arc<Engine<'env>>, scope: &rayon::Scope<'env>) {
+    let nested = DEPTH.get() > 0;
+    DEPTH.set(DEPTH.get() + 1);
+    work_until_idle(engine, scope, nested);
+    DEPTH.set(DEPTH.get() - 1);
+}
+
+fn work_until_idle<'env>(engine: &Arc<Engine<'env>>, scope: &rayon::Scope<'env>, nested: bool) {
+    let driver = Driver { scope, engine };
+    let crew = &engine.shared.crew;
+    let mut looks = 0;
+    let mut slice_ends = Instant::now() + TIME_SLICE;
+    loop {
+        let seen = crew.seen();
+        if engine.shared.is_stopped() {
+            crew.leave();
+            return;
+        }
+        match engine.step(driver) {
+            Step::Done if nested => {
+                // Below us on the stack is a user's function in the middle of an item. One step, then it goes on; the
+                // rest of this worker's life goes to whoever is free.
+                let engine = Arc::clone(engine);
+                scope.spawn(move |scope| work(&engine, scope));
+                return;
+            }
+            Step::Done => {
+                looks = 0;
+                if Instant::now() > slice_ends {
+                    rayon::yield_now();
+                    slice_ends = Instant::now() + TIME_SLICE;
+                }
+            }
+            Step::Busy if looks < BUSY_LOOKS => {
+                looks += 1;
+                (0..32).for_each(|_| std::hint::spin_loop());
+            }
+            Step::Busy | Step::Nothing => {
+                looks = 0;
+                if crew.retire(seen) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl<'env> Engine<'env> {
+    /// Does one step, as near to the end of the pipeline as there is one.
+    fn step(&self, driver: Driver<'_, 'env>) -> Step {
+        // User code is caught item by item; what unwinds here is the drop of a user's value, or a bug of ours. Either
+        // way the run must not hang on a worker that is gone.
+        let step = catch_unwind(AssertUnwindSafe(|| {
+            let mut best = Step::Nothing;
+            for node in &self.nodes {
+                match node.step(driver) {
+                    Step::Done => return Step::Done,
+                    Step::Busy => best = Step::Busy,
+                    Step::Nothing => {}
+                }
+            }
+            best
+        }));
+        driver.settle();
+        step.unwrap_or_else(|payload| {
+            driver.abort(Error::stage(
+                "pipeline",
+                "go on after a panic outside an item",
+                panic_message(payload).into(),
+            ));
+            Step::Done
+        })
+    }
+
+    fn run(self: &Arc<Self>, scope: &rayon::Scope<'env>, threads: Threads<'env>, in_pool: bool) {
+        let driver = Driver { scope, engine: self };
+        // The stores of dead letters outlive all who may post to them.
+        std::thread::scope(|dead_threads| {
+            let queues: Vec<_> = threads.dead.iter().map(|(queue, _)| Arc::clone(queue)).collect();
+            threads.dead.into_iter().for_each(|(_, thread)| thread.start(dead_threads, driver));
+            std::thread::scope(|own_threads| {
+                threads.own.into_iter().for_each(|thread| thread.start(own_threads, driver));
+                (0..self.shared.crew.max()).for_each(|_| driver.notify());
+                while !self.wait(in_pool) {
+                    self.tick(driver);
+                }
+                self.nodes.iter().for_each(|node| node.wake());
+            });
+            while !queues.is_empty() && self.shared.crew.active() > 0 {
+                if !in_pool || rayon::yield_now() != Some(rayon::Yield::Executed) {
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+            }
+            queues.iter().for_each(|queue| queue.close());
+        });
+    }
+
+    /// Waits a flush interval; true when the run is over.
+    fn wait(&self, in_pool: bool) -> bool {
+        let interval = self.shared.flush_interval.clamp(Duration::from_micros(100), Duration::from_millis(10));
+        if !in_pool {
+            return self.shared.wait_over(interval);
+        }
+        // The caller is itself a thread of the pool, perhaps the only one: it works instead of waiting.
+        let until = Instant::now() + interval;
+        while !self.shared.is_over() && Instant::now() < until {
+            if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                return self.shared.wait_over(Duration::from_micros(50));
+            }
+        }
+        self.shared.is_over()
+    }
+
+    fn tick(&self, driver: Driver<'_, 'env>) {
+        self.shared.ticks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if self.shared.cancel.is_cancelled() {
+            self.shared.heed_cancel();
+        }
+        self.nodes.iter().for_each(|node| node.tick(driver));
+        driver.settle();
+    }
+}
+
+/// The threads of a run.
+struct Threads<'env> {
+    own: Vec<OwnThread<'env>>,
+    dead: Vec<(Arc<dyn plan::DeadEnd + 'env>, OwnThread<'env>)>,
+}
+
+impl<'env> OwnThread<'env> {
+    /// Starts the thread; if there can be none the run is aborted.
+    fn start<'scope, 'outer>(self, scope: &'scope std::thread::Scope<'scope, 'outer>, driver: Driver<'scope, 'env>)
+    where
+        'env: 'scope,
+    {
+        let OwnThread { name, body } = self;
+        let builder = std::thread::Builder::new().name(name.clone());
+        if let Err(error) = builder.spawn_scoped(scope, move || body(driver)) {
+            driver.abort(Error::stage(&name, "start its thread", error.into()));
+        }
+    }
+}
+
+/// Runs a plan to its end. The first error, if any, is in what is shared.
+pub(crate) fn run(plan: Plan<'_>) -> Result<(), Error> {
+    let Plan { shared, settings, nodes, threads, endings, dead, .. } = plan;
+    let threads = Threads { own: threads, dead };
+    let engine = Arc::new(Engine { shared: Arc::clone(&shared), nodes });
+    shared.heed_cancel();
+    match settings.pool_ref() {
+        Some(pool) => {
+            let in_pool = pool.current_thread_index().is_some();
+            pool.in_place_scope(|scope| engine.run(scope, threads, in_pool));
+        }
+        None => {
+            let in_pool = rayon::current_thread_index().is_some();
+            rayon::in_place_scope(|scope| engine.run(scope, threads, in_pool));
+        }
+    }
+    let outcome = if shared.is_stopped() { Outcome::Aborted } else { Outcome::Completed };
+    for ending in endings {
+        if let Err(error) = ending(outcome) {
+            shared.abort(error);
+        }
+    }
+    drop(engine);
+    shared.took_nanos.store(shared.now().max(1), std::sync::atomic::Ordering::Release);
+    shared.take_error().map_or(Ok(()), Err)
+}

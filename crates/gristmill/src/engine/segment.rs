@@ -1,0 +1,558 @@
+//! A run of fused operators, worked on by the pool.
+//!
+//! # Protocol
+//!
+//! A segment has an input (a lane of morsels, or the feed of a source) under one lock, with the number of workers inside.
+//! A worker that steps in:
+//!
+//! 1. takes a morsel under the lock and counts itself in; or takes the feed out, fills a morsel from it without the lock,
+//!    and puts it back;
+//! 2. runs the operators over the items with a state of its own, without any lock;
+//! 3. pushes the results on, even if there are none, so that those who restore order can count;
+//! 4. counts itself out. The one who finds the input closed, the lane empty and nobody inside closes what follows, once.
+//!
+//! While the feed is out, another worker that finds nothing else says so (`wanted`) and is called when it is back.
+
+use super::context::{Context, NOBODY};
+use super::feed::{Feed, Filled};
+use super::funnel::Keys;
+use super::gate::{Grant, Permit};
+use super::morsel::{Morsel, Origin, Recycler};
+use super::pace::Cost;
+use super::plan::{AnyInlet, Inlet, Node, Plan, Step};
+use super::shared::Shared;
+use super::{Driver, Head};
+use crate::error::{Error, panic_message};
+use crate::op::Operator;
+use crate::report::{StageCell, Tally};
+use crate::store::Outcome;
+use crate::weight::Scale;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+pub(crate) struct Segment<'env, In, Op: Operator<'env, In>> {
+    shared: Arc<Shared>,
+    runner: Runner<'env, In, Op>,
+    input: Mutex<Input<'env, In>>,
+    /// How many workers may be inside.
+    limit: usize,
+    keys: Option<KeyScribe<'env, In>>,
+    filled: Arc<Recycler<In>>,
+    out: AnyInlet<'env, Op::Out>,
+}
+
+struct Input<'env, In> {
+    lane: VecDeque<Morsel<In>>,
+    feed: FeedPlace<'env, In>,
+    inside: usize,
+    /// Nothing more will come in.
+    closed: bool,
+    finished: bool,
+    next_seq: u64,
+    next_position: u64,
+    /// Since when the gate refuses the source.
+    refused_since: Option<u64>,
+}
+
+enum FeedPlace<'env, In> {
+    /// The input is a lane, or the feed has ended.
+    None,
+    Here(Box<dyn Feed<In> + 'env>),
+    /// A worker is filling a morsel.
+    Out {
+        wanted: bool,
+    },
+}
+
+/// Writes down the keys of each morsel of a source, for whoever restores order by key.
+pub(crate) struct KeyScribe<'env, In> {
+    pub(crate) key_bits: Arc<dyn Fn(&In) -> u64 + Send + Sync + 'env>,
+    pub(crate) announce: Vec<Arc<dyn Fn(u64, Keys) + Send + Sync + 'env>>,
+}
+
+impl<In> KeyScribe<'_, In> {
+    fn write(&self, seq: u64, items: &[In]) {
+        let mut keys: Keys = [0; 4];
+        for item in items {
+            let bit = (self.key_bits)(item) % 256;
+            keys[(bit / 64) as usize] |= 1 << (bit % 64);
+        }
+        self.announce.iter().for_each(|announce| announce(seq, keys));
+    }
+}
+
+/// How a segment is to run.
+pub(crate) struct SegmentLayout<'env, In, Out> {
+    pub(crate) limit: Option<usize>,
+    pub(crate) input_scale: Scale<'env, In>,
+    pub(crate) output_scale: Scale<'env, Out>,
+    pub(crate) key_bits: Option<Arc<dyn Fn(&In) -> u64 + Send + Sync + 'env>>,
+}
+
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
+    /// Puts a segment between its head and what follows it.
+    pub(crate) fn connect(
+        mut op: Op,
+        head: Head<'env, In>,
+        layout: SegmentLayout<'env, In, Op::Out>,
+        plan: &mut Plan<'env>,
+        out: AnyInlet<'env, Op::Out>,
+    ) {
+        let shared = Arc::clone(&plan.shared);
+        let limit = layout.limit.unwrap_or(usize::MAX).min(shared.crew.max());
+        let mut cells = Vec::new();
+        op.open(plan, &mut cells);
+        let cells = number_stages(cells, matches!(head, Head::Source(_)), limit, plan);
+        if let Some(last) = cells.last() {
+            plan.check_scale(&layout.output_scale, &last.name);
+        }
+        let input_scale = layout.input_scale.clone();
+        let (feed, stage_before) = match head {
+            Head::Source(open) => {
+                if let Some(first) = cells.first() {
+                    plan.check_scale(&layout.input_scale, &first.name);
+                }
+                let mut feed = open(plan, layout.input_scale);
+                feed.attach(&cells[0]);
+                (FeedPlace::Here(feed), None)
+            }
+            Head::Stage(connect) => (FeedPlace::None, Some(connect)),
+        };
+        let has_feed = stage_before.is_none();
+        let keys = layout.key_bits.map(|key_bits| KeyScribe { key_bits, announce: plan.announcements() });
+        let segment = Arc::new(Segment {
+            runner: Runner::new(op, cells, has_feed, layout.output_scale, plan),
+            input: Mutex::new(Input {
+                lane: VecDeque::new(),
+                feed,
+                inside: 0,
+                closed: false,
+                finished: false,
+                next_seq: 0,
+                next_position: 0,
+                refused_since: None,
+            }),
+            limit,
+            keys,
+            filled: Recycler::new(),
+            out,
+            shared,
+        });
+        plan.nodes.push(Arc::clone(&segment) as Arc<dyn Node<'env> + 'env>);
+        let ending = Arc::clone(&segment);
+        plan.endings.push(Box::new(move |outcome| {
+            ending.runner.close(outcome);
+            Ok(())
+        }));
+        if let Some(connect) = stage_before {
+            connect(plan, input_scale, segment);
+        }
+    }
+}
+
+/// Numbers the stages of a segment. The extract stage is one of its own, as it runs on one worker at a time.
+fn number_stages<'env>(
+    cells: Vec<StageCell>,
+    has_feed: bool,
+    limit: usize,
+    plan: &mut Plan<'env>,
+) -> Vec<Arc<StageCell>> {
+    let source = has_feed.then(|| plan.segment());
+    let segment = plan.segment();
+    let numbered = cells.into_iter().enumerate().map(|(at, mut cell)| {
+        let is_source = at == 0 && has_feed;
+        cell.segment = source.filter(|_| is_source).unwrap_or(segment);
+        cell.workers = if is_source { 1 } else { limit };
+        cell.leads = at == 0 || (at == 1 && has_feed);
+        cell
+    });
+    plan.add_stages(numbered.collect())
+}
+
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> Inlet<'env, In> for Segment<'env, In, Op> {
+    fn push(&self, morsel: Morsel<In>, driver: Driver<'_, 'env>) {
+        self.input.lock().lane.push_back(morsel);
+        driver.notify();
+    }
+
+    fn close(&self, driver: Driver<'_, 'env>) {
+        self.input.lock().closed = true;
+        self.finish_if_done(driver);
+    }
+}
+
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env, In, Op> {
+    fn step(&self, driver: Driver<'_, 'env>) -> Step {
+        let mut input = self.input.lock();
+        if input.inside >= self.limit {
+            return Step::Nothing;
+        }
+        if let Some(morsel) = input.lane.pop_front() {
+            input.inside += 1;
+            drop(input);
+            self.process(morsel, driver);
+            self.leave(driver);
+            return Step::Done;
+        }
+        match std::mem::replace(&mut input.feed, FeedPlace::Out { wanted: false }) {
+            FeedPlace::Here(feed) if feed.is_ready() => {
+                input.inside += 1;
+                drop(input);
+                let step = self.fill_and_process(feed, driver);
+                self.leave(driver);
+                step
+            }
+            FeedPlace::Out { .. } => {
+                input.feed = FeedPlace::Out { wanted: true };
+                Step::Busy
+            }
+            other => {
+                input.feed = other;
+                Step::Nothing
+            }
+        }
+    }
+}
+
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
+    /// Takes a morsel from the source and runs it. The feed is this worker's for the time being.
+    fn fill_and_process(&self, mut feed: Box<dyn Feed<In> + 'env>, driver: Driver<'_, 'env>) -> Step {
+        if self.shared.is_draining() {
+            self.end_feed(Some(feed), driver);
+            return Step::Done;
+        }
+        let charges = feed.charges();
+        let entered = if charges {
+            let unlimited = Grant { reserved: 0, allowance: usize::MAX, alone: true };
+            self.shared.gate.enter_charged().map(|slot| (slot, unlimited))
+        } else {
+            self.shared.gate.enter()
+        };
+        let (slot, grant) = match entered {
+            Ok(entered) => entered,
+            Err(refused) => return self.refuse(feed, refused.quiet, driver),
+        };
+        let began = self.shared.now();
+        let want = self.shared.pace.want(size_of::<In>(), feed.remaining(), self.shared.crew.max());
+        let mut items = self.filled.get();
+        let filled =
+            catch_unwind(AssertUnwindSafe(|| feed.fill(&mut items, want, grant.allowance, grant.alone, &self.shared)));
+        let filled = filled.unwrap_or_else(|payload| {
+            let message = panic_message(payload);
+            driver.abort(Error::stage(&self.runner.cells[0].name, "go on, as it panicked", message.into()));
+            Filled { ended: true, ..Filled::default() }
+        });
+        if items.is_empty() && !filled.ended {
+            // The next item does not fit beside what is in flight.
+            let refused = self.shared.gate.decline(slot, grant);
+            return self.refuse(feed, refused.quiet, driver);
+        }
+        let permit = if charges {
+            self.shared.gate.adopt(slot, filled.charge, filled.bytes)
+        } else {
+            self.shared.gate.settle(slot, grant, filled.bytes)
+        };
+        let full = items.len() >= want;
+        let morsel = self.number(items, permit, filled.born.unwrap_or(began));
+        self.return_feed(if filled.ended { None } else { Some(feed) }, began, full, driver);
+        if let Some(morsel) = morsel {
+            self.process_from(morsel, began, driver);
+        }
+        Step::Done
+    }
+
+    /// Gives a morsel its place in the order.
+    fn number(&self, items: Vec<In>, permit: Permit, born: u64) -> Option<Morsel<In>> {
+        if items.is_empty() {
+            self.filled.put(items);
+            return None;
+        }
+        let source_items = items.len() as u64;
+        self.runner.cells[0].items_in.fetch_add(source_items, Relaxed);
+        let mut input = self.input.lock();
+        let (seq, position) = (input.next_seq, input.next_position);
+        input.next_seq += 1;
+        input.next_position += source_items;
+        drop(input);
+        if let Some(keys) = &self.keys {
+            keys.write(seq, &items);
+        }
+        Some(Morsel {
+            seq,
+            items,
+            origin: Origin::at(position),
+            permit,
+            born,
+            source_items,
+            home: Some(Arc::clone(&self.filled)),
+            shared: Arc::clone(&self.shared),
+        })
+    }
+
+    /// The gate lets nobody in: whoever gives something back will call.
+    fn refuse(&self, feed: Box<dyn Feed<In> + 'env>, quiet: bool, driver: Driver<'_, 'env>) -> Step {
+        let mut input = self.input.lock();
+        input.refused_since.get_or_insert_with(|| self.shared.now());
+        input.feed = FeedPlace::Here(feed);
+        drop(input);
+        if quiet {
+            driver.relieve();
+        }
+        Step::Nothing
+    }
+
+    /// Puts the feed back, or ends it, and calls whoever missed it.
+    fn return_feed(&self, feed: Option<Box<dyn Feed<In> + 'env>>, began: u64, more: bool, driver: Driver<'_, 'env>) {
+        let Some(feed) = feed else {
+            self.end_feed(None, driver);
+            return;
+        };
+        let mut input = self.input.lock();
+        if let Some(since) = input.refused_since.take() {
+            self.runner.cells[0].blocked_nanos.fetch_add(began.saturating_sub(since), Relaxed);
+        }
+        let wanted = matches!(input.feed, FeedPlace::Out { wanted: true });
+        input.feed = FeedPlace::Here(feed);
+        drop(input);
+        if wanted || more {
+            driver.notify();
+        }
+    }
+
+    fn end_feed(&self, feed: Option<Box<dyn Feed<In> + 'env>>, driver: Driver<'_, 'env>) {
+        let mut input = self.input.lock();
+        input.feed = FeedPlace::None;
+        input.closed = true;
+        drop(input);
+        // Outside the lock: it drops the user's source.
+        drop(feed);
+        driver.notify();
+    }
+
+    fn process_from(&self, morsel: Morsel<In>, began: u64, driver: Driver<'_, 'env>) {
+        let filled_at = self.shared.now();
+        self.runner.cells[0].busy_nanos.fetch_add(filled_at - began, Relaxed);
+        let out = self.runner.run(morsel, filled_at, began);
+        self.push_out(out, driver);
+    }
+
+    fn process(&self, morsel: Morsel<In>, driver: Driver<'_, 'env>) {
+        let began = self.shared.now();
+        let out = self.runner.run(morsel, began, began);
+        self.push_out(out, driver);
+    }
+
+    fn push_out(&self, out: Option<Morsel<Op::Out>>, driver: Driver<'_, 'env>) {
+        if let Some(out) = out {
+            self.out.push(out, driver);
+        }
+    }
+
+    fn leave(&self, driver: Driver<'_, 'env>) {
+        self.input.lock().inside -= 1;
+        self.finish_if_done(driver);
+    }
+
+    fn finish_if_done(&self, driver: Driver<'_, 'env>) {
+        let mut input = self.input.lock();
+        let done = input.closed && input.lane.is_empty() && input.inside == 0 && !input.finished;
+        input.finished |= done;
+        drop(input);
+        if done && !self.shared.is_stopped() {
+            self.out.close(driver);
+        }
+    }
+}
+
+/// What one worker of a segment has for itself.
+pub(crate) struct Worker<S> {
+    pub(crate) state: S,
+    /// One for each stage; all zero between morsels.
+    pub(crate) tallies: Vec<Tally>,
+}
+
+/// Runs a chain of operators over morsels, with a state for each worker.
+pub(crate) struct Runner<'env, In, Op: Operator<'env, In>> {
+    op: Op,
+    pub(crate) cells: Vec<Arc<StageCell>>,
+    has_feed: bool,
+    scale: Scale<'env, Op::Out>,
+    workers: Mutex<Vec<Worker<Op::State>>>,
+    emptied: Arc<Recycler<Op::Out>>,
+    pub(crate) cost: Arc<Cost>,
+    shared: Arc<Shared>,
+}
+
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
+    pub(crate) fn new(
+        op: Op,
+        cells: Vec<Arc<StageCell>>,
+        has_feed: bool,
+        scale: Scale<'env, Op::Out>,
+        plan: &Plan<'env>,
+    ) -> Self {
+        Runner {
+            op,
+            cells,
+            has_feed,
+            scale,
+            workers: Mutex::new(Vec::new()),
+            emptied: Recycler::new(),
+            cost: plan.shared.pace.cost(),
+            shared: Arc::clone(&plan.shared),
+        }
+    }
+
+    /// A worker that is free, or a new one. There are never more than may be inside at once.
+    pub(crate) fn hire(&self) -> Option<Worker<Op::State>> {
+        if let Some(worker) = self.workers.lock().pop() {
+            return Some(worker);
+        }
+        match catch_unwind(AssertUnwindSafe(|| self.op.state())) {
+            Ok(Ok(state)) => return Some(Worker { state, tallies: vec![Tally::default(); self.cells.len()] }),
+            Ok(Err(error)) => self.shared.abort(error),
+            Err(payload) => {
+                let message = panic_message(payload);
+                self.shared.abort(Error::stage(self.last_name(), "make the state of a worker", message.into()));
+            }
+        }
+        None
+    }
+
+    /// Adds up what happened to `entered` items, and lets the worker go.
+    pub(crate) fn dismiss(&self, mut worker: Worker<Op::State>, entered: u64) {
+        self.count(&mut worker.tallies, entered);
+        self.workers.lock().push(worker);
+    }
+
+    fn last_name(&self) -> &str {
+        self.cells.last().map_or("pipeline", |cell| cell.name.as_str())
+    }
+
+    /// Runs a whole morsel. `None` when the run is stopping.
+    fn run(&self, mut morsel: Morsel<In>, began: u64, cost_from: u64) -> Option<Morsel<Op::Out>> {
+        let mut worker = self.hire()?;
+        let mut out = self.emptied.get();
+        let mut origin = Origin::at(morsel.origin.position(0));
+        let positions = std::mem::take(&mut morsel.origin);
+        let mut items = morsel.items.drain(..);
+        let mut cx = Context::new(&mut worker.tallies, &self.shared, morsel.permit.slot());
+        let entered = self.run_items(&mut worker.state, &mut cx, &mut items, &positions, &mut out, &mut origin);
+        self.shared.lost.fetch_add(items.len() as u64, Relaxed);
+        drop(items);
+        self.dismiss(worker, entered);
+        let ended = self.shared.now();
+        self.cost.learn(ended - cost_from, morsel.source_items);
+        self.lead().busy_nanos.fetch_add(ended - began, Relaxed);
+        self.observe_latency(ended.saturating_sub(morsel.born), out.len() as u64);
+        Some(self.follow(&mut morsel, out, origin))
+    }
+
+    /// The morsel that comes of a morsel.
+    pub(crate) fn follow(&self, morsel: &mut Morsel<In>, out: Vec<Op::Out>, origin: Origin) -> Morsel<Op::Out> {
+        let mut permit = morsel.permit.take();
+        permit.reweigh(self.scale.all(&out));
+        Morsel {
+            seq: morsel.seq,
+            items: out,
+            origin,
+            permit,
+            born: morsel.born,
+            source_items: morsel.source_items,
+            home: Some(Arc::clone(&self.emptied)),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Pushes items through the operators until they are used up or the run is over. Returns how many were pushed.
+    pub(crate) fn run_items<I: Iterator<Item = In>>(
+        &self,
+        state: &mut Op::State,
+        cx: &mut Context<'_>,
+        items: &mut I,
+        positions: &Origin,
+        out: &mut Vec<Op::Out>,
+        origin: &mut Origin,
+    ) -> u64 {
+        let mut entered = 0u64;
+        // What the current item had put out before it, and whether it was interrupted.
+        let mut before = out.len();
+        let mut interrupted = false;
+        loop {
+            let pushed = catch_unwind(AssertUnwindSafe(|| {
+                if interrupted {
+                    self.op.resume(state, cx, &mut |_, item| out.push(item));
+                    origin.follow(before, out.len(), cx.position());
+                    interrupted = false;
+                }
+                while !cx.is_stopped() {
+                    let Some(item) = items.next() else { break };
+                    before = out.len();
+                    let position = positions.position(entered as usize);
+                    entered += 1;
+                    cx.set_position(position);
+                    self.op.push(state, cx, item, &mut |_, item| out.push(item));
+                    origin.follow(before, out.len(), position);
+                }
+            }));
+            let Err(payload) = pushed else { return entered };
+            self.recover(state, cx, payload);
+            interrupted = true;
+        }
+    }
+
+    #[cold]
+    fn recover(&self, state: &mut Op::State, cx: &mut Context<'_>, payload: Box<dyn std::any::Any + Send>) {
+        let at = cx.panicked().replace(NOBODY);
+        let message = panic_message(payload);
+        let decided =
+            at != NOBODY && catch_unwind(AssertUnwindSafe(|| self.op.recover(state, cx, at, &message))).is_ok();
+        if !decided {
+            // A drop, or an error's own conversion, panicked: nobody's policy covers that.
+            cx.tally(self.cells.len() - 1).lost += 1;
+            cx.abort(crate::error::ErrorKind::Panicked {
+                stage: self.last_name().to_owned(),
+                position: cx.position(),
+                message,
+            });
+        }
+    }
+
+    fn count(&self, tallies: &mut [Tally], entered: u64) {
+        let mut items = entered;
+        for (at, (tally, cell)) in tallies.iter_mut().zip(&self.cells).enumerate() {
+            items = tally.derive_out(items);
+            if at == 0 && self.has_feed {
+                // Counted when they were extracted.
+                tally.items_in = 0;
+            }
+            cell.add(tally);
+            *tally = Tally::default();
+        }
+    }
+
+    /// The stage that the time of this segment is written to.
+    pub(crate) fn lead(&self) -> &StageCell {
+        &self.cells[usize::from(self.has_feed && self.cells.len() > 1)]
+    }
+
+    pub(crate) fn observe_latency(&self, nanos: u64, items: u64) {
+        if let Some(last) = self.cells.last() {
+            last.latency.record(nanos, items);
+        }
+    }
+
+    /// Closes the states of all workers.
+    pub(crate) fn close(&self, outcome: Outcome) {
+        for worker in std::mem::take(&mut *self.workers.lock()) {
+            let closed = catch_unwind(AssertUnwindSafe(|| self.op.close(worker.state, outcome)));
+            if let Err(payload) = closed {
+                let message = panic_message(payload);
+                self.shared.abort(Error::stage(self.last_name(), "finish the state of a worker", message.into()));
+            }
+        }
+    }
+}

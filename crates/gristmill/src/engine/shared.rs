@@ -1,0 +1,144 @@
+//! The state of a run that everybody sees and nobody owns.
+
+use super::crew::Crew;
+use super::gate::Gate;
+use super::pace::Pace;
+use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind};
+use crate::report::{Failure, StageCell};
+use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Details kept of items that failed under [`OnError::collect`](crate::OnError::collect).
+const KEPT_FAILURES: usize = 1_000;
+
+pub(crate) struct Shared {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) crew: Crew,
+    pub(crate) pace: Pace,
+    pub(crate) cancel: CancelToken,
+    pub(crate) flush_interval: Duration,
+    pub(crate) started: Instant,
+    /// Items dropped with their morsel.
+    pub(crate) lost: AtomicU64,
+    /// In the order of the pipeline; set when the run begins.
+    pub(crate) stages: OnceLock<Vec<Arc<StageCell>>>,
+    /// Counts flush intervals: a clock that costs one relaxed load.
+    pub(crate) ticks: AtomicU64,
+    /// Nanoseconds the run took; zero while it goes on.
+    pub(crate) took_nanos: AtomicU64,
+    stopped: AtomicBool,
+    error: Mutex<Option<Error>>,
+    failures: Mutex<Vec<Failure>>,
+    open_ends: Mutex<usize>,
+    ended: Condvar,
+}
+
+impl Shared {
+    pub(crate) fn new(gate: Arc<Gate>, crew: Crew, pace: Pace, cancel: CancelToken, flush_interval: Duration) -> Self {
+        Shared {
+            gate,
+            crew,
+            pace,
+            cancel,
+            flush_interval,
+            started: Instant::now(),
+            lost: AtomicU64::new(0),
+            stages: OnceLock::new(),
+            ticks: AtomicU64::new(0),
+            took_nanos: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+            error: Mutex::new(None),
+            failures: Mutex::new(Vec::new()),
+            open_ends: Mutex::new(0),
+            ended: Condvar::new(),
+        }
+    }
+
+    /// Nanoseconds since the run began.
+    pub(crate) fn now(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+
+    /// Whether the run is aborted: what is in flight is dropped.
+    #[inline]
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Whether sources should end.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.cancel.is_draining()
+    }
+
+    /// Stops the run; the first error wins.
+    pub(crate) fn abort(&self, error: Error) {
+        let mut first = self.error.lock();
+        if first.is_none() {
+            *first = Some(error);
+        }
+        drop(first);
+        self.stopped.store(true, Ordering::Release);
+        self.gate.stop();
+        drop(self.open_ends.lock());
+        self.ended.notify_all();
+    }
+
+    /// Turns a cancelled token into a stop.
+    pub(crate) fn heed_cancel(&self) {
+        if self.cancel.is_cancelled() && !self.is_stopped() {
+            self.abort(Error::new(ErrorKind::Cancelled));
+        }
+    }
+
+    pub(crate) fn take_error(&self) -> Option<Error> {
+        self.error.lock().take()
+    }
+
+    pub(crate) fn note_failure(&self, failure: Failure) {
+        let mut failures = self.failures.lock();
+        if failures.len() < KEPT_FAILURES {
+            failures.push(failure);
+        }
+    }
+
+    pub(crate) fn failures(&self) -> Vec<Failure> {
+        self.failures.lock().clone()
+    }
+
+    /// One more branch must end before the run has.
+    pub(crate) fn open_end(&self) {
+        *self.open_ends.lock() += 1;
+    }
+
+    /// A branch has ended.
+    pub(crate) fn end(&self) {
+        let mut open = self.open_ends.lock();
+        *open -= 1;
+        if *open == 0 {
+            self.ended.notify_all();
+        }
+    }
+
+    /// Whether every branch has ended, or the run was stopped.
+    pub(crate) fn is_over(&self) -> bool {
+        *self.open_ends.lock() == 0 || self.is_stopped()
+    }
+
+    /// Lets whoever waits in [`wait_over`](Shared::wait_over) look after the run at once.
+    pub(crate) fn nudge(&self) {
+        drop(self.open_ends.lock());
+        self.ended.notify_all();
+    }
+
+    /// Waits until the run is over, for `limit` at most.
+    pub(crate) fn wait_over(&self, limit: Duration) -> bool {
+        let mut open = self.open_ends.lock();
+        if *open > 0 && !self.is_stopped() {
+            self.ended.wait_for(&mut open, limit);
+        }
+        *open == 0 || self.is_stopped()
+    }
+}

@@ -1,0 +1,154 @@
+//! Why a run could not begin, or did not go through.
+
+use crate::report::Report;
+use std::fmt;
+
+/// Any error a user's function may return: what `E: Into<BoxError>` turns into. `String` and `&str` do as well.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a pipeline could not be built, or stopped before its source ran dry.
+///
+/// One opaque type: ask it with the predicates, show it with `Display`, follow [`source`](std::error::Error::source) to
+/// the cause. When a run had begun, [`report`](Error::report) tells how far it came.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    report: Option<Report>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ErrorKind {
+    #[error("stage `{stage}` failed on item {position}, attempt {attempts}")]
+    Item { stage: String, position: u64, attempts: u32, source: BoxError },
+    #[error("stage `{stage}` panicked on item {position}: {message}")]
+    Panicked { stage: String, position: u64, message: String },
+    #[error("stage `{stage}` gave up: more than {limit} items failed, the last of them item {position}")]
+    TooMany { stage: String, limit: u64, position: u64, source: BoxError },
+    #[error("stage `{stage}` could not {action}")]
+    Stage { stage: String, action: &'static str, source: BoxError },
+    #[error("setting `{setting}` {problem}")]
+    Setting { setting: &'static str, problem: String },
+    #[error("the run was cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind) -> Self {
+        Error(Box::new(Inner { kind, report: None }))
+    }
+
+    pub(crate) fn setting(setting: &'static str, problem: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Setting { setting, problem: problem.into() })
+    }
+
+    pub(crate) fn stage(stage: &str, action: &'static str, source: BoxError) -> Self {
+        Error::new(ErrorKind::Stage { stage: stage.to_owned(), action, source })
+    }
+
+    pub(crate) fn with_report(mut self, report: Report) -> Self {
+        self.0.report = Some(report);
+        self
+    }
+
+    /// Whether a setting was refused; nothing has run.
+    #[must_use]
+    pub fn is_setting(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Setting { .. })
+    }
+
+    /// Whether the run was cancelled by its token, or by dropping its iterator.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Cancelled)
+    }
+
+    /// Whether a user's function panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Panicked { .. })
+    }
+
+    /// The stage that failed.
+    #[must_use]
+    pub fn stage_name(&self) -> Option<&str> {
+        match &self.0.kind {
+            ErrorKind::Item { stage, .. }
+            | ErrorKind::Panicked { stage, .. }
+            | ErrorKind::TooMany { stage, .. }
+            | ErrorKind::Stage { stage, .. } => Some(stage),
+            ErrorKind::Setting { .. } | ErrorKind::Cancelled => None,
+        }
+    }
+
+    /// The position in the source, counted from zero, of the item that failed.
+    #[must_use]
+    pub fn position(&self) -> Option<u64> {
+        match &self.0.kind {
+            ErrorKind::Item { position, .. }
+            | ErrorKind::Panicked { position, .. }
+            | ErrorKind::TooMany { position, .. } => Some(*position),
+            _ => None,
+        }
+    }
+
+    /// What the run had done until it stopped; `None` if it never began.
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        self.0.report.as_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.kind.fmt(f)
+    }
+}
+
+impl fmt::Debug for Error {
+    /// The message and its causes on one line: what `fn main() -> Result<(), Error>` prints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.kind.fmt(f)?;
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.kind.source()
+    }
+}
+
+/// What a panic said, if it said it in words.
+pub(crate) fn panic_message(payload: Box<dyn std::any::Any + Send>) -> String {
+    let message = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned());
+    // A payload whose own drop panics must not take the worker with it.
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(payload)));
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_word() {
+        assert_eq!(size_of::<Result<(), Error>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn debug_prints_the_chain() {
+        let cause: BoxError = "no such city".into();
+        let kind = ErrorKind::Item { stage: "lookup".into(), position: 7, attempts: 1, source: cause };
+        assert_eq!(format!("{:?}", Error::new(kind)), "stage `lookup` failed on item 7, attempt 1: no such city");
+    }
+}

@@ -1,0 +1,147 @@
+//! At most one result for each item: `map`, `try_map`, `filter`, `filter_map`, `inspect`, and those with a state per
+//! worker.
+
+use super::{Last, Operator, guarded, open_stage};
+use crate::engine::{Context, Plan};
+use crate::error::BoxError;
+use crate::policy::{Cause, Policy};
+use crate::report::{Kind, StageCell};
+use crate::store::Outcome;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// Makes at most one result of an item, or an error, with a state `S` for each worker.
+pub struct Each<'env, T, U, E, S, F> {
+    call: F,
+    init: Box<dyn Fn() -> Result<S, BoxError> + Send + Sync + 'env>,
+    finish: Option<Box<dyn Fn(S, Outcome) + Send + Sync + 'env>>,
+    policy: Policy<'env, T, E>,
+    /// Each result is two items further on.
+    copies: bool,
+    makes: PhantomData<fn() -> U>,
+}
+
+impl<T, U, E, S, F> fmt::Debug for Each<'_, T, U, E, S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Each").field(&self.policy.stage()).finish()
+    }
+}
+
+impl<'env, T, U, E, F> Each<'env, T, U, E, (), F> {
+    pub(crate) fn new(name: String, call: F) -> Self {
+        Each::with_state(name, || Ok(()), call)
+    }
+}
+
+impl<'env, T, U, E, S, F> Each<'env, T, U, E, S, F> {
+    pub(crate) fn with_state(
+        name: String,
+        init: impl Fn() -> Result<S, BoxError> + Send + Sync + 'env,
+        call: F,
+    ) -> Self {
+        Each { call, init: Box::new(init), finish: None, policy: Policy::new(name), copies: false, makes: PhantomData }
+    }
+
+    pub(crate) fn on_finish(&mut self, finish: impl Fn(S, Outcome) + Send + Sync + 'env) {
+        self.finish = Some(Box::new(finish));
+    }
+
+    /// Counts each result as two, as a fork makes two of it.
+    pub(crate) fn copying(mut self) -> Self {
+        self.copies = true;
+        self
+    }
+
+    /// Uses a policy that was set elsewhere.
+    pub(crate) fn adopt_policy(&mut self, policy: Policy<'env, T, E>) {
+        self.policy = policy;
+    }
+}
+
+/// What one worker keeps.
+pub struct EachState<S, T> {
+    user: S,
+    /// A copy of the item under way, if the policy wants one.
+    kept: Option<T>,
+}
+
+impl<S, T> fmt::Debug for EachState<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EachState")
+    }
+}
+
+impl<'env, T, U, E, S, F> Operator<'env, T> for Each<'env, T, U, E, S, F>
+where
+    T: Send + 'env,
+    U: Send + 'env,
+    E: Into<BoxError> + Send + 'env,
+    S: Send + 'env,
+    F: Fn(&mut S, T) -> Result<Option<U>, E> + Send + Sync + 'env,
+{
+    type Out = U;
+    type State = EachState<S, T>;
+
+    fn open(&mut self, plan: &mut Plan<'env>, stages: &mut Vec<StageCell>) {
+        open_stage(&mut self.policy, Kind::Transform, plan, stages);
+    }
+
+    fn state(&self) -> Result<Self::State, crate::Error> {
+        match (self.init)() {
+            Ok(user) => Ok(EachState { user, kept: None }),
+            Err(error) => Err(crate::Error::stage(self.policy.stage(), "make the state of a worker", error)),
+        }
+    }
+
+    #[inline]
+    fn push<Emit>(&self, state: &mut Self::State, cx: &mut Context<'_>, item: T, emit: &mut Emit)
+    where
+        Emit: FnMut(&mut Context<'_>, U),
+    {
+        let at = self.policy.at();
+        let result = guarded(cx, at, || {
+            if let Some(copy) = self.policy.keep(&item) {
+                state.kept = Some(copy);
+            }
+            (self.call)(&mut state.user, item)
+        });
+        match result {
+            Ok(Some(made)) => {
+                if self.copies {
+                    cx.tally(at).expanded += 1;
+                }
+                emit(cx, made);
+            }
+            Ok(None) => cx.tally(at).filtered += 1,
+            Err(error) => self.policy.fail(cx, state.kept.take(), Cause::Error(error)),
+        }
+    }
+
+    #[inline]
+    fn resume<Emit>(&self, _: &mut Self::State, _: &mut Context<'_>, _: &mut Emit)
+    where
+        Emit: FnMut(&mut Context<'_>, U),
+    {
+    }
+
+    fn recover(&self, state: &mut Self::State, cx: &mut Context<'_>, at: usize, message: &str) {
+        if at == self.policy.at() {
+            self.policy.fail(cx, state.kept.take(), Cause::Panic(message.to_owned()));
+        }
+    }
+
+    fn close(&self, state: Self::State, outcome: Outcome) {
+        if let Some(finish) = &self.finish {
+            finish(state.user, outcome);
+        }
+    }
+}
+
+impl<'env, T, U, E, S, F> Last<'env> for Each<'env, T, U, E, S, F> {
+    type Failed = T;
+    type Error = E;
+
+    fn with_policy(&mut self, change: impl FnOnce(&mut Policy<'env, T, E>)) {
+        change(&mut self.policy);
+    }
+}

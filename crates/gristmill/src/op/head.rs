@@ -1,0 +1,162 @@
+//! What a chain begins with: the items of a source, or of the stage before.
+
+use super::{Last, Operator, open_stage};
+use crate::engine::{Context, Head, Plan};
+use crate::error::BoxError;
+use crate::policy::{Cause, Policy};
+use crate::report::{Kind, StageCell};
+use crate::store::Outcome;
+use crate::weight::Scale;
+use parking_lot::Mutex;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// The extract stage: what a source yields, its failures dealt with.
+pub struct Extracted<'env, T, E> {
+    policy: Policy<'env, (), E>,
+    makes: PhantomData<fn() -> T>,
+}
+
+impl<T, E> fmt::Debug for Extracted<'_, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Extracted").field(&self.policy.stage()).finish()
+    }
+}
+
+impl<T, E> Extracted<'_, T, E> {
+    pub(crate) fn new(name: String) -> Self {
+        Extracted { policy: Policy::new(name), makes: PhantomData }
+    }
+}
+
+impl<'env, T, E> Operator<'env, Result<T, E>> for Extracted<'env, T, E>
+where
+    T: Send + 'env,
+    E: Into<BoxError> + Send + 'env,
+{
+    type Out = T;
+    type State = ();
+
+    fn open(&mut self, plan: &mut Plan<'env>, stages: &mut Vec<StageCell>) {
+        open_stage(&mut self.policy, Kind::Extract, plan, stages);
+    }
+
+    fn state(&self) -> Result<(), crate::Error> {
+        Ok(())
+    }
+
+    #[inline]
+    fn push<Emit>(&self, (): &mut (), cx: &mut Context<'_>, item: Result<T, E>, emit: &mut Emit)
+    where
+        Emit: FnMut(&mut Context<'_>, T),
+    {
+        match item {
+            Ok(item) => emit(cx, item),
+            Err(error) => self.policy.fail(cx, None, Cause::Error(error)),
+        }
+    }
+
+    #[inline]
+    fn resume<Emit>(&self, (): &mut (), _: &mut Context<'_>, _: &mut Emit)
+    where
+        Emit: FnMut(&mut Context<'_>, T),
+    {
+    }
+
+    fn recover(&self, (): &mut (), _: &mut Context<'_>, _: usize, _: &str) {}
+
+    fn close(&self, (): (), _: Outcome) {}
+
+    fn input_scale(&self, output: &Scale<'env, T>) -> Option<Scale<'env, Result<T, E>>> {
+        match output.clone() {
+            Scale::Flat { exact } => Some(Scale::Flat { exact }),
+            Scale::By(weigh) => Some(Scale::by(move |item: &Result<T, E>| item.as_ref().map_or(0, |item| weigh(item)))),
+        }
+    }
+}
+
+impl<'env, T, E> Last<'env> for Extracted<'env, T, E> {
+    type Failed = ();
+    type Error = E;
+
+    fn with_policy(&mut self, change: impl FnOnce(&mut Policy<'env, (), E>)) {
+        change(&mut self.policy);
+    }
+}
+
+/// A stage that runs elsewhere, on threads of its own or as a serial step: passes its results on, and stands for it
+/// where the stage is named or given a policy.
+pub struct Handle<'env, T, U, E> {
+    policy: SharedPolicy<'env, T, E>,
+    makes: PhantomData<fn() -> U>,
+}
+
+/// A policy that can be changed until the run takes it.
+pub(crate) type SharedPolicy<'env, T, E> = Arc<Mutex<Policy<'env, T, E>>>;
+
+impl<T, U, E> fmt::Debug for Handle<'_, T, U, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.policy.lock().stage()).finish()
+    }
+}
+
+impl<'env, T, U, E> Handle<'env, T, U, E> {
+    /// The handle, and the policy that the stage takes when the run begins.
+    pub(crate) fn new(name: String) -> (Self, SharedPolicy<'env, T, E>) {
+        let policy = Arc::new(Mutex::new(Policy::new(name)));
+        (Handle { policy: Arc::clone(&policy), makes: PhantomData }, policy)
+    }
+}
+
+impl<'env, T, U, E> Operator<'env, U> for Handle<'env, T, U, E>
+where
+    T: Send + 'env,
+    U: Send + 'env,
+    E: Send + 'env,
+{
+    type Out = U;
+    type State = ();
+
+    fn open(&mut self, _: &mut Plan<'env>, _: &mut Vec<StageCell>) {}
+
+    fn state(&self) -> Result<(), crate::Error> {
+        Ok(())
+    }
+
+    #[inline]
+    fn push<Emit>(&self, (): &mut (), cx: &mut Context<'_>, item: U, emit: &mut Emit)
+    where
+        Emit: FnMut(&mut Context<'_>, U),
+    {
+        emit(cx, item);
+    }
+
+    #[inline]
+    fn resume<Emit>(&self, (): &mut (), _: &mut Context<'_>, _: &mut Emit)
+    where
+        Emit: FnMut(&mut Context<'_>, U),
+    {
+    }
+
+    fn recover(&self, (): &mut (), _: &mut Context<'_>, _: usize, _: &str) {}
+
+    fn close(&self, (): (), _: Outcome) {}
+
+    fn bypass(self, head: Head<'env, U>) -> Result<Head<'env, U>, (Self, Head<'env, U>)> {
+        Ok(head)
+    }
+
+    fn input_scale(&self, output: &Scale<'env, U>) -> Option<Scale<'env, U>> {
+        Some(output.clone())
+    }
+}
+
+impl<'env, T, U, E> Last<'env> for Handle<'env, T, U, E> {
+    type Failed = T;
+    type Error = E;
+
+    fn with_policy(&mut self, change: impl FnOnce(&mut Policy<'env, T, E>)) {
+        change(&mut self.policy.lock());
+    }
+}

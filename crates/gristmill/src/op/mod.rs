@@ -1,0 +1,183 @@
+//! Per-item operators, fused by generics.
+//!
+//! A chain of operators is one nested type. [`Operator::push`] takes one item and calls `emit` for each result, so the
+//! compiler sees the whole chain as one loop body: no call through a pointer and no allocation between two operators.
+//!
+//! # Panics
+//!
+//! The loop that pushes items is inside one `catch_unwind` for the whole morsel. What it needs to go on lives outside:
+//! the iterator over the items, and the operators' state. Each operator notes its number when a user's function unwinds
+//! through it (a guard that costs nothing otherwise), so the loop knows whose item failed, lets that operator's policy
+//! decide ([`Operator::recover`]), and goes on: first with what an interrupted expansion still has to give
+//! ([`Operator::resume`]), then with the next item. So a panic costs one item, never its neighbours.
+
+mod each;
+mod expand;
+mod head;
+
+pub use each::Each;
+pub use expand::Expand;
+pub use head::{Extracted, Handle};
+
+use crate::engine::{Context, Head, Plan};
+use crate::policy::Policy;
+use crate::report::{Kind, StageCell};
+use crate::store::Outcome;
+use crate::weight::Scale;
+
+/// A chain of per-item operators. Sealed: what a pipeline's type is made of.
+pub trait Operator<'env, In>: Send + Sync + Sized + 'env {
+    /// What the chain makes of an item.
+    type Out: Send + 'env;
+    /// What one worker keeps between items.
+    type State: Send + 'env;
+
+    /// Gets ready to run: adds its stages to those of the segment.
+    #[doc(hidden)]
+    fn open(&mut self, plan: &mut Plan<'env>, stages: &mut Vec<StageCell>);
+
+    /// The state of a new worker.
+    #[doc(hidden)]
+    fn state(&self) -> Result<Self::State, crate::Error>;
+
+    /// Processes one item.
+    #[doc(hidden)]
+    fn push<E>(&self, state: &mut Self::State, cx: &mut Context<'_>, item: In, emit: &mut E)
+    where
+        E: FnMut(&mut Context<'_>, Self::Out);
+
+    /// Goes on with what a panic interrupted.
+    #[doc(hidden)]
+    fn resume<E>(&self, state: &mut Self::State, cx: &mut Context<'_>, emit: &mut E)
+    where
+        E: FnMut(&mut Context<'_>, Self::Out);
+
+    /// Deals with a panic in the operator at place `at` of the segment.
+    #[doc(hidden)]
+    fn recover(&self, state: &mut Self::State, cx: &mut Context<'_>, at: usize, message: &str);
+
+    /// Ends a worker's state.
+    #[doc(hidden)]
+    fn close(&self, state: Self::State, outcome: Outcome);
+
+    /// Whether `In` is passed through unchanged, so that the segment can be left out: then the head itself is it.
+    #[doc(hidden)]
+    fn bypass(self, head: Head<'env, In>) -> Result<Head<'env, Self::Out>, (Self, Head<'env, In>)> {
+        Err((self, head))
+    }
+
+    /// The scale for the chain's input, if a scale for its output is also one for that.
+    #[doc(hidden)]
+    fn input_scale(&self, _output: &Scale<'env, Self::Out>) -> Option<Scale<'env, In>> {
+        None
+    }
+}
+
+/// The last stage of a chain: what `named` and `on_error` speak of. Sealed.
+pub trait Last<'env> {
+    /// What fails: the item as it enters the stage.
+    type Failed;
+    /// What it fails with.
+    type Error;
+
+    #[doc(hidden)]
+    fn with_policy(&mut self, change: impl FnOnce(&mut Policy<'env, Self::Failed, Self::Error>));
+}
+
+/// One operator after another.
+#[derive(Debug)]
+pub struct Then<A, B> {
+    first: A,
+    second: B,
+}
+
+impl<A, B> Then<A, B> {
+    pub(crate) fn new(first: A, second: B) -> Self {
+        Then { first, second }
+    }
+
+    pub(crate) fn second_mut(&mut self) -> &mut B {
+        &mut self.second
+    }
+}
+
+impl<'env, In, A, B> Operator<'env, In> for Then<A, B>
+where
+    A: Operator<'env, In>,
+    B: Operator<'env, A::Out>,
+{
+    type Out = B::Out;
+    type State = (A::State, B::State);
+
+    fn open(&mut self, plan: &mut Plan<'env>, stages: &mut Vec<StageCell>) {
+        self.first.open(plan, stages);
+        self.second.open(plan, stages);
+    }
+
+    fn state(&self) -> Result<Self::State, crate::Error> {
+        Ok((self.first.state()?, self.second.state()?))
+    }
+
+    #[inline]
+    fn push<E>(&self, state: &mut Self::State, cx: &mut Context<'_>, item: In, emit: &mut E)
+    where
+        E: FnMut(&mut Context<'_>, Self::Out),
+    {
+        let (first, second) = state;
+        self.first.push(first, cx, item, &mut |cx, item| self.second.push(second, cx, item, emit));
+    }
+
+    fn resume<E>(&self, state: &mut Self::State, cx: &mut Context<'_>, emit: &mut E)
+    where
+        E: FnMut(&mut Context<'_>, Self::Out),
+    {
+        let (first, second) = state;
+        self.second.resume(second, cx, emit);
+        self.first.resume(first, cx, &mut |cx, item| self.second.push(second, cx, item, emit));
+    }
+
+    fn recover(&self, state: &mut Self::State, cx: &mut Context<'_>, at: usize, message: &str) {
+        self.first.recover(&mut state.0, cx, at, message);
+        self.second.recover(&mut state.1, cx, at, message);
+    }
+
+    fn close(&self, state: Self::State, outcome: Outcome) {
+        self.first.close(state.0, outcome);
+        self.second.close(state.1, outcome);
+    }
+}
+
+impl<'env, A, B: Last<'env>> Last<'env> for Then<A, B> {
+    type Failed = B::Failed;
+    type Error = B::Error;
+
+    fn with_policy(&mut self, change: impl FnOnce(&mut Policy<'env, B::Failed, B::Error>)) {
+        self.second.with_policy(change);
+    }
+}
+
+/// Opens a stage of a segment: its policy and its counters.
+fn open_stage<'env, T, E>(
+    policy: &mut Policy<'env, T, E>,
+    kind: Kind,
+    plan: &mut Plan<'env>,
+    stages: &mut Vec<StageCell>,
+) {
+    policy.open(plan, stages.len());
+    stages.push(StageCell::new(policy.stage().to_owned(), kind, 0, 0));
+}
+
+/// Runs a user's function and notes in the context whose it was if it unwinds.
+#[inline(always)]
+fn guarded<R>(cx: &Context<'_>, at: usize, call: impl FnOnce() -> R) -> R {
+    struct OnUnwind<'a>(&'a std::cell::Cell<usize>, usize);
+    impl Drop for OnUnwind<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.1);
+        }
+    }
+    let guard = OnUnwind(cx.panicked(), at);
+    let result = call();
+    std::mem::forget(guard);
+    result
+}

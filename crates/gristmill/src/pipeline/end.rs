@@ -1,0 +1,420 @@
+//! The ends of a pipeline: stores, collections, folds.
+
+use super::run::Harvest;
+use super::{Pipeline, Run, Terminal};
+use crate::engine::{
+    AnyInlet, Consumer, Context, Driver, FoldInlet, Folding, Morsel, Plan, Serial, Shared, StoreThread,
+};
+use crate::error::{BoxError, Error, panic_message};
+use crate::op::Operator;
+use crate::policy::{Cause, OnError, Policy};
+use crate::report::{Kind, StageCell, Tally};
+use crate::store::{Outcome, Store};
+use parking_lot::Mutex;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
+    /// Ends in a store. One that [may wait](Store::may_wait) runs on a thread of its own.
+    ///
+    /// Give `&mut store` to look at it after the run.
+    pub fn store<S>(self, store: S) -> Run<'env, Op::Out, StoreEnd<'env, S, Op::Out, S::Error>>
+    where
+        S: Store<Op::Out> + 'env,
+        S::Error: 'env,
+    {
+        let end = StoreEnd { store, policy: Policy::new("store".to_owned()) };
+        Run::new(self.seal(), "store", end)
+    }
+
+    /// Ends in a closure that is called with one item after another. It runs on the pool, so it should not wait; one that
+    /// does belongs in [`store::from_fn`](crate::store::from_fn).
+    pub fn for_each<F>(self, f: F) -> Run<'env, Op::Out, StoreEnd<'env, ForEach<F>, Op::Out, Infallible>>
+    where
+        F: FnMut(Op::Out) + Send + 'env,
+    {
+        let end = StoreEnd { store: ForEach(f), policy: Policy::new("for_each".to_owned()) };
+        Run::new(self.seal(), "for_each", end)
+    }
+
+    /// Ends in a collection: the output of the report.
+    pub fn collect<C>(self) -> Run<'env, Op::Out, Collect<C>>
+    where
+        C: Default + Extend<Op::Out> + Send + 'env,
+    {
+        Run::new(self.seal(), "collect", Collect(C::default()))
+    }
+
+    /// Ends by counting: the output of the report.
+    pub fn count(self) -> Run<'env, Op::Out, impl Terminal<'env, Op::Out, Output = u64>> {
+        self.folded("count", || 0u64, |count, _| *count += 1, |count, other| *count += other)
+    }
+
+    /// Ends by folding: each worker takes items into an accumulator of its own, and the accumulators are merged in
+    /// parallel at the end. The output of the report is the merged one.
+    ///
+    /// Which worker gets which item is as it happens, in any order, so `merge` should be associative and commutative, and
+    /// `init` neutral. A panic in any of the three aborts the run, as it may leave an accumulator half changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use gristmill::prelude::*;
+    ///
+    /// let report = Pipeline::extract(1..=1_000u64)
+    ///     .map(|number| number * number)
+    ///     .fold(|| 0, |sum, square| *sum += square, |sum, other| *sum += other)
+    ///     .run()?;
+    /// assert_eq!(report.output, 333_833_500);
+    /// # Ok::<(), gristmill::Error>(())
+    /// ```
+    pub fn fold<A: Send + 'env>(
+        self,
+        init: impl Fn() -> A + Send + Sync + 'env,
+        add: impl Fn(&mut A, Op::Out) + Send + Sync + 'env,
+        merge: impl Fn(&mut A, A) + Send + Sync + 'env,
+    ) -> Run<'env, Op::Out, impl Terminal<'env, Op::Out, Output = A>> {
+        self.folded("fold", init, add, merge)
+    }
+
+    /// Ends by reducing two items to one until there is one left: the output of the report, `None` if there were no
+    /// items. `f` should be associative and commutative.
+    pub fn reduce(
+        self,
+        f: impl Fn(Op::Out, Op::Out) -> Op::Out + Send + Sync + 'env,
+    ) -> Run<'env, Op::Out, impl Terminal<'env, Op::Out, Output = Option<Op::Out>>> {
+        let f = Arc::new(f);
+        let merge = Arc::clone(&f);
+        self.folded(
+            "reduce",
+            || None,
+            move |left: &mut Option<Op::Out>, item| *left = Some(reduce_two(left.take(), item, &*f)),
+            move |left, right| {
+                if let Some(right) = right {
+                    *left = Some(reduce_two(left.take(), right, &*merge));
+                }
+            },
+        )
+    }
+
+    pub(super) fn folded<A: Send + 'env>(
+        self,
+        method: &'static str,
+        init: impl Fn() -> A + Send + Sync + 'env,
+        add: impl Fn(&mut A, Op::Out) + Send + Sync + 'env,
+        merge: impl Fn(&mut A, A) + Send + Sync + 'env,
+    ) -> Run<'env, Op::Out, impl Terminal<'env, Op::Out, Output = A>> {
+        let whole = move |init: &(dyn Fn() -> A + Sync), accumulators: Vec<A>| {
+            let merged = accumulators.into_par_iter().reduce_with(|mut left, right| {
+                merge(&mut left, right);
+                left
+            });
+            merged.unwrap_or_else(init)
+        };
+        Run::new(self.seal(), method, Reduce::new(init, add, whole))
+    }
+}
+
+fn reduce_two<T>(left: Option<T>, right: T, f: impl Fn(T, T) -> T) -> T {
+    match left {
+        Some(left) => f(left, right),
+        None => right,
+    }
+}
+
+/// Ends in a store: [`Pipeline::store`], [`Pipeline::for_each`].
+pub struct StoreEnd<'env, S, T, E> {
+    store: S,
+    policy: Policy<'env, T, E>,
+}
+
+impl<S, T, E> std::fmt::Debug for StoreEnd<'_, S, T, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreEnd")
+    }
+}
+
+impl<'env, S, T, E> Run<'env, T, StoreEnd<'env, S, T, E>>
+where
+    T: Send + 'env,
+    StoreEnd<'env, S, T, E>: Terminal<'env, T>,
+{
+    /// Says what happens to an item that could not be stored: by an error or a panic.
+    ///
+    /// # Default
+    ///
+    /// [`OnError::abort`].
+    pub fn on_error(mut self, on_error: OnError<'env, T, E>) -> Self {
+        self.kind_mut().policy.set(on_error);
+        self
+    }
+}
+
+/// A closure as a store that never waits.
+#[derive(Debug, Clone)]
+pub struct ForEach<F>(F);
+
+impl<T, F: FnMut(T) + Send> Store<T> for ForEach<F> {
+    type Error = Infallible;
+
+    #[inline]
+    fn store(&mut self, item: T) -> Result<(), Infallible> {
+        (self.0)(item);
+        Ok(())
+    }
+
+    fn may_wait(&self) -> bool {
+        false
+    }
+}
+
+impl<'env, T, E, S> Terminal<'env, T> for StoreEnd<'env, S, T, E>
+where
+    T: Send + 'env,
+    E: Into<BoxError> + Send + 'env,
+    S: Store<T, Error = E> + 'env,
+{
+    type Output = ();
+
+    fn open(mut self, name: &str, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, ()>) {
+        self.policy.rename(name.to_owned());
+        self.policy.open(plan, 0);
+        let cell = end_cell(name, 1, plan);
+        let shared = Arc::clone(&plan.shared);
+        let order = plan.settings.order;
+        let waits = self.store.may_wait();
+        let storing = Storing {
+            store: self.store,
+            policy: self.policy,
+            cell: Arc::clone(&cell),
+            shared,
+            tally: Tally::default(),
+        };
+        let inlet: AnyInlet<'env, T> = if waits {
+            StoreThread::connect(storing, cell, order, plan, |mut storing| {
+                let outcome = if storing.shared.is_stopped() { Outcome::Aborted } else { Outcome::Completed };
+                if let Err(error) = storing.finish(outcome) {
+                    storing.shared.abort(error);
+                }
+                storing.closed();
+            })
+        } else {
+            let serial = Serial::connect(storing, order, plan);
+            let ending = Arc::clone(&serial);
+            plan.endings.push(Box::new(move |outcome| ending.consumer().finish(outcome)));
+            serial
+        };
+        (inlet, Box::new(|| Ok(())))
+    }
+}
+
+fn end_cell(name: &str, workers: usize, plan: &mut Plan<'_>) -> Arc<StageCell> {
+    let segment = plan.segment();
+    plan.add_stage(StageCell::new(name.to_owned(), Kind::Store, segment, workers).leading().ending())
+}
+
+/// Stores items one after another.
+struct Storing<'env, S, T, E> {
+    store: S,
+    policy: Policy<'env, T, E>,
+    cell: Arc<StageCell>,
+    shared: Arc<Shared>,
+    tally: Tally,
+}
+
+impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'env, S, T, E> {
+    fn finish(&mut self, outcome: Outcome) -> Result<(), Error> {
+        self.attempt("finish", |store| store.finish(outcome))
+    }
+
+    fn attempt(&mut self, action: &'static str, call: impl FnOnce(&mut S) -> Result<(), E>) -> Result<(), Error> {
+        let error = match catch_unwind(AssertUnwindSafe(|| call(&mut self.store))) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.into(),
+            Err(payload) => panic_message(payload).into(),
+        };
+        Err(Error::stage(&self.cell.name, action, error))
+    }
+
+    /// The branch has ended, if it was not cut off.
+    fn closed(&self) {
+        if !self.shared.is_stopped() {
+            self.shared.end();
+        }
+    }
+
+    fn store_all(&mut self, morsel: &mut Morsel<T>) {
+        let positions = std::mem::take(&mut morsel.origin);
+        let mut entered = 0u64;
+        let (store, policy) = (&mut self.store, &self.policy);
+        let tally = std::slice::from_mut(&mut self.tally);
+        let mut cx = Context::new(tally, &self.shared, morsel.permit.slot());
+        let mut items = morsel.items.drain(..);
+        let mut kept = None;
+        loop {
+            let stored = catch_unwind(AssertUnwindSafe(|| {
+                while !cx.is_stopped() {
+                    let Some(item) = items.next() else { break };
+                    cx.set_position(positions.position(entered as usize));
+                    entered += 1;
+                    kept = policy.keep(&item);
+                    if let Err(error) = store.store(item) {
+                        policy.fail(&mut cx, kept.take(), Cause::Error(error));
+                    }
+                }
+            }));
+            let Err(payload) = stored else { break };
+            policy.fail(&mut cx, kept.take(), Cause::Panic(panic_message(payload)));
+        }
+        self.shared.lost.fetch_add(items.len() as u64, Relaxed);
+        drop(items);
+        self.tally.derive_out(entered);
+        self.cell.add(&std::mem::take(&mut self.tally));
+    }
+}
+
+impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Consumer<'env, T> for Storing<'env, S, T, E> {
+    fn consume(&mut self, mut morsel: Morsel<T>, _: Driver<'_, 'env>) {
+        if morsel.items.is_empty() {
+            return;
+        }
+        let began = self.shared.now();
+        self.store_all(&mut morsel);
+        let ended = self.shared.now();
+        self.cell.busy_nanos.fetch_add(ended - began, Relaxed);
+        self.cell.latency.record(ended.saturating_sub(morsel.born), morsel.source_items);
+    }
+
+    fn close(&mut self, _: Driver<'_, 'env>) {
+        if !self.store.may_wait() {
+            self.closed();
+        }
+    }
+
+    fn idle(&mut self, driver: Driver<'_, 'env>) {
+        if let Err(error) = self.attempt("flush", S::flush) {
+            driver.abort(error);
+        }
+    }
+}
+
+/// Ends in a collection: [`Pipeline::collect`].
+#[derive(Debug, Clone)]
+pub struct Collect<C>(C);
+
+impl<'env, T, C> Terminal<'env, T> for Collect<C>
+where
+    T: Send + 'env,
+    C: Default + Extend<T> + Send + 'env,
+{
+    type Output = C;
+
+    fn open(self, name: &str, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, C>) {
+        let cell = end_cell(name, 1, plan);
+        let collection = Arc::new(Mutex::new(self.0));
+        let collecting = Collecting { collection: Arc::clone(&collection), cell, shared: Arc::clone(&plan.shared) };
+        let order = plan.settings.order;
+        let inlet = Serial::connect(collecting, order, plan);
+        (inlet, Box::new(move || Ok(std::mem::take(&mut *collection.lock()))))
+    }
+}
+
+struct Collecting<C> {
+    /// Shared only with the harvest, after the run.
+    collection: Arc<Mutex<C>>,
+    cell: Arc<StageCell>,
+    shared: Arc<Shared>,
+}
+
+impl<'env, T: Send, C: Extend<T> + Send> Consumer<'env, T> for Collecting<C> {
+    fn consume(&mut self, mut morsel: Morsel<T>, _: Driver<'_, 'env>) {
+        let began = self.shared.now();
+        let items = morsel.items.len() as u64;
+        self.collection.lock().extend(morsel.items.drain(..));
+        let ended = self.shared.now();
+        self.cell.add(&Tally { items_in: items, items_out: items, ..Tally::default() });
+        self.cell.busy_nanos.fetch_add(ended - began, Relaxed);
+        self.cell.latency.record(ended.saturating_sub(morsel.born), items);
+    }
+
+    fn close(&mut self, driver: Driver<'_, 'env>) {
+        driver.shared().end();
+    }
+}
+
+/// Ends by folding: [`Pipeline::fold`] and its kin.
+#[derive(Debug, Clone)]
+pub struct Reduce<I, F, W> {
+    init: I,
+    add: F,
+    whole: W,
+}
+
+impl<I, F, W> Reduce<I, F, W> {
+    pub(super) fn new(init: I, add: F, whole: W) -> Self {
+        Reduce { init, add, whole }
+    }
+}
+
+impl<'env, T, A, I, F, W> Terminal<'env, T> for Reduce<I, F, W>
+where
+    T: Send + 'env,
+    A: Send + 'env,
+    I: Fn() -> A + Send + Sync + 'env,
+    F: Fn(&mut A, T) + Send + Sync + 'env,
+    W: WholeOf<A> + Send + 'env,
+{
+    type Output = W::Whole;
+
+    fn open(self, name: &str, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, W::Whole>) {
+        let Reduce { init, add, whole } = self;
+        let workers = plan.shared.crew.max();
+        let cell = end_cell(name, workers, plan);
+        let inlet = FoldInlet::new(FoldBy { init, add }, cell, Arc::clone(&plan.shared));
+        let folded = Arc::clone(&inlet);
+        let name = name.to_owned();
+        let harvest = move || {
+            let merged = catch_unwind(AssertUnwindSafe(|| whole.whole(&folded.folding().init, folded.take())));
+            merged.map_err(|payload| Error::stage(&name, "merge its accumulators", panic_message(payload).into()))
+        };
+        (inlet, Box::new(harvest))
+    }
+}
+
+struct FoldBy<I, F> {
+    init: I,
+    add: F,
+}
+
+impl<T, A: Send, I: Fn() -> A + Send + Sync, F: Fn(&mut A, T) + Send + Sync> Folding<T> for FoldBy<I, F> {
+    type Acc = A;
+
+    fn start(&self) -> A {
+        (self.init)()
+    }
+
+    #[inline]
+    fn add(&self, acc: &mut A, item: T) {
+        (self.add)(acc, item);
+    }
+}
+
+/// Makes the whole of the accumulators of all workers.
+pub trait WholeOf<A> {
+    /// The whole.
+    type Whole;
+
+    #[doc(hidden)]
+    fn whole(self, init: &(dyn Fn() -> A + Sync), parts: Vec<A>) -> Self::Whole;
+}
+
+impl<A, B, F: FnOnce(&(dyn Fn() -> A + Sync), Vec<A>) -> B> WholeOf<A> for F {
+    type Whole = B;
+
+    fn whole(self, init: &(dyn Fn() -> A + Sync), parts: Vec<A>) -> B {
+        self(init, parts)
+    }
+}

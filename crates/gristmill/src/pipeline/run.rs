@@ -1,0 +1,129 @@
+//! A pipeline that is closed, and its run.
+
+use super::Sealed;
+use crate::engine::{self, AnyInlet, Plan, Shared};
+use crate::error::Error;
+use crate::report::Report;
+use std::sync::Arc;
+
+/// What closes a pipeline. Sealed: what the type of a run is made of.
+pub trait Terminal<'env, T>: Send + Sized + 'env {
+    /// What the run makes.
+    type Output;
+
+    #[doc(hidden)]
+    fn open(self, name: &str, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, Self::Output>);
+}
+
+/// Fetches what the end made once the run is over.
+pub(crate) type Harvest<'env, O> = Box<dyn FnOnce() -> Result<O, Error> + Send + 'env>;
+
+/// A pipeline with an end, ready to run.
+#[must_use = "nothing happens until `run` is called"]
+pub struct Run<'env, T, K> {
+    sealed: Sealed<'env, T>,
+    name: String,
+    kind: K,
+}
+
+impl<T, K> std::fmt::Debug for Run<'_, T, K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("end", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<'env, T: Send + 'env, K: Terminal<'env, T>> Run<'env, T, K> {
+    pub(crate) fn new(mut sealed: Sealed<'env, T>, method: &'static str, kind: K) -> Self {
+        let name = sealed.names.next(method);
+        Run { sealed, name, kind }
+    }
+
+    pub(crate) fn kind_mut(&mut self) -> &mut K {
+        &mut self.kind
+    }
+
+    /// Names the end, for errors and the report.
+    ///
+    /// # Default
+    ///
+    /// The name of the method.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Runs the pipeline until its source has run dry and everything is stored.
+    ///
+    /// Blocks the calling thread meanwhile; called on a thread of the pool itself, that thread works along.
+    ///
+    /// # Errors
+    ///
+    /// - A setting that cannot be: nothing has run, and nothing of the source was touched.
+    /// - The first item that failed or panicked in a stage whose policy is to abort; or one too many that were allowed.
+    /// - A store, a state or a thread that could not be opened or closed.
+    /// - The run was cancelled.
+    ///
+    /// Whatever happened, every thread that the run started has ended, and [`Error::report`] says what was done.
+    pub fn run(self) -> Result<Report<K::Output>, Error> {
+        self.prepare()?.execute()
+    }
+
+    pub(crate) fn prepare(mut self) -> Result<Prepared<'env, K::Output>, Error> {
+        self.sealed.settings.check()?;
+        let settings = std::mem::take(&mut self.sealed.settings);
+        let monitor = settings.monitor.clone();
+        let mut plan = Plan::new(settings);
+        let harvest = self.connect(&mut plan);
+        if let Some(problem) = plan.take_problem() {
+            return Err(problem);
+        }
+        let shared = Arc::clone(&plan.shared);
+        // Set nowhere else.
+        let _ = shared.stages.set(plan.stages());
+        if let Some(monitor) = monitor {
+            monitor.attach(&shared);
+        }
+        Ok(Prepared { plan, shared, harvest })
+    }
+
+    fn connect(self, plan: &mut Plan<'env>) -> Harvest<'env, K::Output> {
+        let Run { sealed, name, kind } = self;
+        plan.shared.open_end();
+        let (inlet, harvest) = kind.open(&name, plan);
+        sealed.head.connect(plan, sealed.scale, inlet);
+        harvest
+    }
+}
+
+/// A side branch, as the fork sees it.
+impl<'env, T: Send + 'env, K: Terminal<'env, T, Output = ()>> Run<'env, T, K> {
+    /// Opens the branch in the plan of the main one.
+    pub(super) fn open(self, plan: &mut Plan<'env>) {
+        let _nothing: Harvest<'env, ()> = self.connect(plan);
+    }
+
+    /// The first setting of the branch that was refused.
+    pub(super) fn take_problem(&mut self) -> Option<(&'static str, String)> {
+        self.sealed.settings.problem.take()
+    }
+}
+
+/// A run whose parts are connected.
+pub(crate) struct Prepared<'env, O> {
+    plan: Plan<'env>,
+    pub(crate) shared: Arc<Shared>,
+    harvest: Harvest<'env, O>,
+}
+
+impl<O> Prepared<'_, O> {
+    pub(crate) fn execute(self) -> Result<Report<O>, Error> {
+        let Prepared { plan, shared, harvest } = self;
+        let ran = engine::run(plan);
+        let report = Report::read(&shared);
+        debug_assert!(report.totals().balance(), "the accounts do not balance: {:?}\n{report}", report.totals());
+        match ran.and_then(|()| harvest()) {
+            Ok(output) => Ok(report.with_output(output).0),
+            Err(error) => Err(error.with_report(report)),
+        }
+    }
+}

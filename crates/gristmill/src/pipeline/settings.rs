@@ -1,0 +1,109 @@
+//! What a user may set, and what is chosen otherwise.
+
+use crate::cancel::CancelToken;
+use crate::engine::Order;
+use crate::error::Error;
+use crate::monitor::Monitor;
+use crate::weight::Bytes;
+use rayon::ThreadPool;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A rayon pool to run on: borrowed, or shared.
+#[derive(Debug, Clone)]
+pub enum Pool<'env> {
+    /// One on the caller's stack.
+    Borrowed(&'env ThreadPool),
+    /// One that several own.
+    Shared(Arc<ThreadPool>),
+}
+
+impl<'env> From<&'env ThreadPool> for Pool<'env> {
+    fn from(pool: &'env ThreadPool) -> Self {
+        Pool::Borrowed(pool)
+    }
+}
+
+impl From<Arc<ThreadPool>> for Pool<'_> {
+    fn from(pool: Arc<ThreadPool>) -> Self {
+        Pool::Shared(pool)
+    }
+}
+
+/// More threads than this for one stage are taken for a mistake.
+pub(crate) const MOST_THREADS: usize = 4_096;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Settings<'env> {
+    pub(crate) pool: Option<Pool<'env>>,
+    pub(crate) window: Option<usize>,
+    pub(crate) budget: Option<Bytes>,
+    pub(crate) flush_interval: Option<Duration>,
+    pub(crate) cancel: CancelToken,
+    pub(crate) monitor: Option<Monitor>,
+    pub(crate) order: Order,
+    pub(crate) morsel: Option<usize>,
+    /// Threads of the stages that wait: each should have a morsel.
+    pub(crate) own_threads: usize,
+    /// The first setting that was refused.
+    pub(crate) problem: Option<(&'static str, String)>,
+}
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Settings {
+            pool: None,
+            window: None,
+            budget: None,
+            flush_interval: None,
+            cancel: CancelToken::new(),
+            monitor: None,
+            order: Order::Unordered,
+            morsel: None,
+            own_threads: 0,
+            problem: None,
+        }
+    }
+}
+
+impl Settings<'_> {
+    pub(crate) fn refuse(&mut self, setting: &'static str, problem: impl Into<String>) {
+        if self.problem.is_none() {
+            self.problem = Some((setting, problem.into()));
+        }
+    }
+
+    pub(crate) fn refuse_zero(&mut self, setting: &'static str, value: usize) {
+        if value == 0 {
+            self.refuse(setting, "must be at least 1, not 0");
+        }
+    }
+
+    pub(crate) fn check(&mut self) -> Result<(), Error> {
+        self.problem.take().map_or(Ok(()), |(setting, problem)| Err(Error::setting(setting, problem)))
+    }
+
+    pub(crate) fn pool_ref(&self) -> Option<&ThreadPool> {
+        match &self.pool {
+            None => None,
+            Some(Pool::Borrowed(pool)) => Some(pool),
+            Some(Pool::Shared(pool)) => Some(pool),
+        }
+    }
+
+    pub(crate) fn pool_threads(&self) -> usize {
+        self.pool_ref().map_or_else(rayon::current_num_threads, ThreadPool::current_num_threads).max(1)
+    }
+
+    pub(crate) fn window_morsels(&self) -> usize {
+        self.window.unwrap_or_else(|| (8 * self.pool_threads() + 2 * self.own_threads).max(32))
+    }
+
+    pub(crate) fn budget_bytes(&self) -> Option<usize> {
+        self.budget.map(Bytes::get)
+    }
+
+    pub(crate) fn flush(&self) -> Duration {
+        self.flush_interval.unwrap_or(Duration::from_millis(1))
+    }
+}

@@ -1,0 +1,258 @@
+//! What happens to an item that failed for good.
+
+use crate::engine::{Context, DeadLane, Plan};
+use crate::error::{BoxError, ErrorKind};
+use crate::report::Failure;
+use crate::store::Store;
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An item that failed for good, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter<T, E> {
+    /// The item as it entered the stage.
+    pub item: Option<T>,
+    /// The stage that it failed in.
+    pub stage: String,
+    /// How often the stage tried.
+    pub attempts: u32,
+    /// Where in the source it came from, counted from zero.
+    pub position: u64,
+    /// What went wrong.
+    pub cause: Cause<E>,
+}
+
+/// What an attempt ended with, if not with a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause<E> {
+    /// The user's function returned this.
+    Error(E),
+    /// The user's function panicked and said this.
+    Panic(String),
+}
+
+impl<E: fmt::Display> fmt::Display for Cause<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Error(error) => error.fmt(f),
+            Cause::Panic(message) => write!(f, "panic: {message}"),
+        }
+    }
+}
+
+/// What a stage does with an item that failed: an error returned, or a panic.
+///
+/// The default is [`abort`](OnError::abort). Whatever is chosen, the report counts the item.
+#[must_use]
+pub struct OnError<'env, T, E> {
+    mode: Mode<'env, T, E>,
+    limit: u64,
+}
+
+enum Mode<'env, T, E> {
+    Abort,
+    Skip,
+    Collect,
+    DeadLetter {
+        /// Taken when the run opens it on a thread of its own. Locked only so that policies can be shared.
+        store: Mutex<Option<Box<dyn DeadStore<'env, T, E> + 'env>>>,
+        keep: fn(&T) -> T,
+    },
+}
+
+impl<T, E> fmt::Debug for OnError<'_, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = match self.mode {
+            Mode::Abort => "Abort",
+            Mode::Skip => "Skip",
+            Mode::Collect => "Collect",
+            Mode::DeadLetter { .. } => "DeadLetter",
+        };
+        f.debug_struct(mode).field("limit", &self.limit).finish()
+    }
+}
+
+impl<'env, T, E> OnError<'env, T, E> {
+    /// Stops the run: `run` returns an error that names the stage, the item and the cause. The first one wins.
+    pub fn abort() -> Self {
+        OnError { mode: Mode::Abort, limit: 0 }
+    }
+
+    /// Leaves the item out and counts it.
+    pub fn skip() -> Self {
+        OnError { mode: Mode::Skip, limit: u64::MAX }
+    }
+
+    /// Leaves the item out and puts stage, position and message into the report's
+    /// [`failures`](crate::Report::failures): the first thousand of them; all are counted.
+    pub fn collect() -> Self {
+        OnError { mode: Mode::Collect, limit: u64::MAX }
+    }
+
+    /// Hands the item to a store of its own, which runs on a thread of its own.
+    ///
+    /// To have the item when it has failed, it is cloned before each attempt; make that cheap, or let the error carry
+    /// what is worth keeping. Dead letters under way count as in flight, so a slow store of them slows the source. If
+    /// that store fails, the run is aborted: nothing is lost silently.
+    pub fn dead_letter<S>(store: S) -> Self
+    where
+        S: Store<DeadLetter<T, E>> + 'env,
+        T: Clone + Send + 'env,
+        E: Send + 'env,
+    {
+        OnError {
+            mode: Mode::DeadLetter { store: Mutex::new(Some(Box::new(OneStore(store)))), keep: T::clone },
+            limit: u64::MAX,
+        }
+    }
+
+    /// Bounds how many items may fail: one more aborts the run.
+    ///
+    /// # Default
+    ///
+    /// No bound, except for [`abort`](OnError::abort), where it is zero.
+    pub fn at_most(mut self, failures: u64) -> Self {
+        if !matches!(self.mode, Mode::Abort) {
+            self.limit = failures;
+        }
+        self
+    }
+}
+
+impl<T, E> Default for OnError<'_, T, E> {
+    fn default() -> Self {
+        OnError::abort()
+    }
+}
+
+/// A store of dead letters whose own type is forgotten.
+trait DeadStore<'env, T, E>: Send {
+    fn open(self: Box<Self>, plan: &mut Plan<'env>, stage: &str) -> Arc<dyn DeadLane<T, E> + 'env>;
+}
+
+struct OneStore<S>(S);
+
+impl<'env, T, E, S> DeadStore<'env, T, E> for OneStore<S>
+where
+    S: Store<DeadLetter<T, E>> + 'env,
+    T: Send + 'env,
+    E: Send + 'env,
+{
+    fn open(self: Box<Self>, plan: &mut Plan<'env>, stage: &str) -> Arc<dyn DeadLane<T, E> + 'env> {
+        plan.dead_lane(stage, self.0)
+    }
+}
+
+/// A policy at its stage, while the run goes on.
+pub(crate) struct Policy<'env, T, E> {
+    on_error: OnError<'env, T, E>,
+    stage: String,
+    /// This stage's place among those of its segment.
+    at: usize,
+    lane: Option<Arc<dyn DeadLane<T, E> + 'env>>,
+    failures: AtomicU64,
+}
+
+impl<'env, T, E> Policy<'env, T, E> {
+    pub(crate) fn new(stage: String) -> Self {
+        Policy { on_error: OnError::abort(), stage, at: 0, lane: None, failures: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn set(&mut self, on_error: OnError<'env, T, E>) {
+        self.on_error = on_error;
+    }
+
+    pub(crate) fn stage(&self) -> &str {
+        &self.stage
+    }
+
+    pub(crate) fn rename(&mut self, stage: String) {
+        self.stage = stage;
+    }
+
+    /// This stage's place in its segment, for the context's tallies.
+    #[inline]
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Gets ready to run as stage `at` of a segment.
+    pub(crate) fn open(&mut self, plan: &mut Plan<'env>, at: usize) {
+        self.at = at;
+        if let Mode::DeadLetter { store, .. } = &mut self.on_error.mode {
+            self.lane = store.get_mut().take().map(|store| store.open(plan, &self.stage));
+        }
+    }
+
+    /// A copy of the item for the case that it fails, if the policy wants one.
+    #[inline]
+    pub(crate) fn keep(&self, item: &T) -> Option<T> {
+        match &self.on_error.mode {
+            Mode::DeadLetter { keep, .. } => Some(keep(item)),
+            _ => None,
+        }
+    }
+}
+
+impl<T, E: Into<BoxError>> Policy<'_, T, E> {
+    /// Deals with an item that failed.
+    #[cold]
+    pub(crate) fn fail(&self, cx: &mut Context<'_>, item: Option<T>, cause: Cause<E>) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if failures > self.on_error.limit {
+            cx.tally(self.at).lost += 1;
+            cx.abort(self.fatal(cx.position(), cause));
+            return;
+        }
+        match &self.on_error.mode {
+            Mode::Abort => {}
+            Mode::Skip => cx.tally(self.at).skipped += 1,
+            Mode::Collect => {
+                cx.tally(self.at).skipped += 1;
+                cx.note_failure(Failure {
+                    stage: self.stage.clone(),
+                    position: cx.position(),
+                    attempts: 1,
+                    message: describe(cause),
+                });
+            }
+            Mode::DeadLetter { .. } => {
+                cx.tally(self.at).dead += 1;
+                let letter =
+                    DeadLetter { item, stage: self.stage.clone(), attempts: 1, position: cx.position(), cause };
+                if let Some(lane) = &self.lane {
+                    lane.post(letter, cx.slot());
+                }
+            }
+        }
+    }
+
+    fn fatal(&self, position: u64, cause: Cause<E>) -> ErrorKind {
+        let stage = self.stage.clone();
+        match (cause, self.on_error.limit) {
+            (Cause::Error(error), 0) => ErrorKind::Item { stage, position, attempts: 1, source: error.into() },
+            (Cause::Panic(message), 0) => ErrorKind::Panicked { stage, position, message },
+            (cause, limit) => ErrorKind::TooMany { stage, limit, position, source: describe(cause).into() },
+        }
+    }
+}
+
+/// The words of a failure, with its causes.
+fn describe<E: Into<BoxError>>(cause: Cause<E>) -> String {
+    match cause {
+        Cause::Panic(message) => format!("panic: {message}"),
+        Cause::Error(error) => {
+            let error: BoxError = error.into();
+            let mut message = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                message.push_str(": ");
+                message.push_str(&error.to_string());
+                cause = error.source();
+            }
+            message
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The report as a person reads it.
+
+use super::{Report, StageReport, Totals};
+use crate::weight::Bytes;
+use std::fmt;
+use std::time::Duration;
+
+const HEADINGS: [&str; 13] =
+    ["stage", "in", "out", "filtered", "skipped", "dead", "workers", "busy", "blocked", "starved", "p50", "p95", "p99"];
+
+impl<O> fmt::Display for Report<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: Vec<[String; 13]> = self.stages.iter().map(row).collect();
+        let width = |column: usize| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.chain([HEADINGS[column].len()]).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
+        write_row(f, &HEADINGS.map(String::from), &widths)?;
+        for row in &rows {
+            write_row(f, row, &widths)?;
+        }
+        writeln!(f, "{}", Sentence(&self.totals()))?;
+        writeln!(
+            f,
+            "{} in {}: {} items/s, peak {} in flight, {} pool threads",
+            group(self.totals().extracted),
+            short(self.elapsed),
+            group(self.throughput() as u64),
+            Bytes::new(self.peak_bytes),
+            self.pool_threads
+        )?;
+        write!(f, "verdict: {}", self.verdict())
+    }
+}
+
+fn write_row(f: &mut fmt::Formatter<'_>, cells: &[String; 13], widths: &[usize]) -> fmt::Result {
+    write!(f, "{:<width$}", cells[0], width = widths[0])?;
+    for (cell, &width) in cells.iter().zip(widths).skip(1) {
+        write!(f, "  {cell:>width$}")?;
+    }
+    writeln!(f)
+}
+
+fn row(stage: &StageReport) -> [String; 13] {
+    let time = |duration: Duration| if stage.leads_segment { short(duration) } else { String::new() };
+    let latency = |quantile: usize| match stage.latency[quantile] {
+        Duration::ZERO => String::new(),
+        duration => short(duration),
+    };
+    [
+        if stage.leads_segment { stage.name.clone() } else { format!("└ {}", stage.name) },
+        group(stage.items_in),
+        group(stage.items_out),
+        group(stage.filtered),
+        group(stage.skipped),
+        group(stage.dead),
+        if stage.leads_segment { stage.workers.to_string() } else { String::new() },
+        time(stage.busy),
+        time(stage.blocked),
+        time(stage.starved),
+        latency(0),
+        latency(1),
+        latency(2),
+    ]
+}
+
+/// The accounts in one sentence, without what is zero.
+struct Sentence<'a>(&'a Totals);
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Totals { extracted, expanded, stored, combined, filtered, skipped, dead, lost } = *self.0;
+        let sum = |parts: &[(u64, &str)]| {
+            let parts = parts.iter().enumerate().filter(|(at, (count, _))| *at == 0 || *count > 0);
+            parts.map(|(_, (count, word))| format!("{} {word}", group(*count))).collect::<Vec<_>>().join(" + ")
+        };
+        let left = sum(&[(extracted, "extracted"), (expanded, "expanded")]);
+        let right = sum(&[
+            (stored, "stored"),
+            (combined, "combined"),
+            (filtered, "filtered"),
+            (skipped, "skipped"),
+            (dead, "dead"),
+            (lost, "lost"),
+        ]);
+        write!(f, "{left} {} {right}", if self.0.balance() { "=" } else { "→" })
+    }
+}
+
+/// A number with its thousands apart.
+fn group(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A duration in three digits and a unit.
+fn short(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    let (value, unit) = match seconds {
+        s if s >= 1.0 => (s, "s"),
+        s if s >= 1e-3 => (s * 1e3, "ms"),
+        s if s >= 1e-6 => (s * 1e6, "µs"),
+        s => (s * 1e9, "ns"),
+    };
+    let decimals = if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_durations_are_readable() {
+        assert_eq!([0, 999, 1_000, 336_776].map(group), ["0", "999", "1,000", "336,776"]);
+        let durations = [0.0, 1.5e-8, 2.34e-3, 45.6, 150.0].map(Duration::from_secs_f64);
+        assert_eq!(durations.map(short), ["0.00 ns", "15.0 ns", "2.34 ms", "45.6 s", "150 s"]);
+    }
+}
