@@ -101,14 +101,14 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.kind.fmt(f)
+        fmt::Display::fmt(&self.0.kind, f)
     }
 }
 
 impl fmt::Debug for Error {
     /// The message and its causes on one line: what `fn main() -> Result<(), Error>` prints.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.kind.fmt(f)?;
+        fmt::Display::fmt(&self.0.kind, f)?;
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             write!(f, ": {error}")?;

@@ -146,7 +146,7 @@ where
 }
 
 /// A policy at its stage, while the run goes on.
-pub(crate) struct Policy<'env, T, E> {
+pub struct Policy<'env, T, E> {
     on_error: OnError<'env, T, E>,
     stage: String,
     /// This stage's place among those of its segment.

@@ -193,7 +193,7 @@ tuples! {
 }
 
 /// How the engine weighs the items of one lane.
-pub(crate) enum Scale<'env, T> {
+pub enum Scale<'env, T> {
     /// Every item weighs its own size; `exact` if it owns nothing more.
     Flat {
         exact: bool,

@@ -107,7 +107,8 @@ impl<'env, T: Send> Batcher<'env, T> {
         }
         let origin = full.origin.get_or_insert_with(|| Origin::at(self.open.position));
         let made = full.batches.len();
-        origin.follow(made, made + 1, self.open.position);
+        let position = self.open.position;
+        origin.follow(made, made + 1, || position);
         self.cell.combined.fetch_add(batch.len() as u64 - 1, Relaxed);
         full.batches.push(batch);
     }

@@ -173,9 +173,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         let positions = assembly.positions.tail(first);
         let slot = assembly.morsel.lock().as_ref().and_then(|morsel| morsel.permit.slot().cloned());
         let mut items = items.into_iter();
-        let mut cx = Context::new(&mut worker.tallies, &self.shared, slot.as_ref());
-        let entered =
-            self.runner.run_items(&mut worker.state, &mut cx, &mut items, &positions, &mut part.out, &mut origin);
+        let mut cx = Context::new(&mut worker.tallies, &positions, &self.shared, slot.as_ref());
+        let entered = self.runner.run_items(&mut worker.state, &mut cx, &mut items, &mut part.out, &mut origin);
         self.shared.lost.fetch_add(items.len() as u64, Ordering::Relaxed);
         drop(slot);
         self.runner.dismiss(worker, entered);
@@ -233,7 +232,7 @@ fn join<Out>(mut parts: Vec<Part<Out>>, start: u64) -> (Vec<Out>, Origin) {
     let mut origin = Origin::at(start);
     for part in parts {
         for (item, position) in part.out.into_iter().zip(part.positions) {
-            origin.follow(out.len(), out.len() + 1, position);
+            origin.follow(out.len(), out.len() + 1, || position);
             out.push(item);
         }
     }

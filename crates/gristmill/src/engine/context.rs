@@ -1,6 +1,7 @@
 //! What the operators of a segment see of the run while they process a morsel.
 
 use super::gate::Slot;
+use super::morsel::Origin;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::report::{Failure, Tally};
@@ -13,8 +14,9 @@ pub(crate) const NOBODY: usize = usize::MAX;
 /// One worker's view of the run, for one morsel.
 pub struct Context<'a> {
     tallies: &'a mut [Tally],
-    position: u64,
-    stopped: bool,
+    positions: &'a Origin,
+    /// Which item of the morsel is under way.
+    index: usize,
     panicked: Cell<usize>,
     shared: &'a Shared,
     slot: Option<&'a Arc<Slot>>,
@@ -22,13 +24,18 @@ pub struct Context<'a> {
 
 impl std::fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("position", &self.position).field("stopped", &self.stopped).finish()
+        f.debug_struct("Context").field("position", &self.position()).finish_non_exhaustive()
     }
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(tallies: &'a mut [Tally], shared: &'a Shared, slot: Option<&'a Arc<Slot>>) -> Self {
-        Context { tallies, position: 0, stopped: false, panicked: Cell::new(NOBODY), shared, slot }
+    pub(crate) fn new(
+        tallies: &'a mut [Tally],
+        positions: &'a Origin,
+        shared: &'a Shared,
+        slot: Option<&'a Arc<Slot>>,
+    ) -> Self {
+        Context { tallies, positions, index: 0, panicked: Cell::new(NOBODY), shared, slot }
     }
 
     /// The counts of the stage at place `at` of the segment.
@@ -39,18 +46,25 @@ impl<'a> Context<'a> {
 
     /// The position in the source of the item under way.
     pub(crate) fn position(&self) -> u64 {
-        self.position
+        self.positions.position(self.index)
     }
 
+    /// Whether the positions of the morsel have gaps.
     #[inline]
-    pub(crate) fn set_position(&mut self, position: u64) {
-        self.position = position;
+    pub(crate) fn is_scattered(&self) -> bool {
+        self.positions.is_scattered()
     }
 
-    /// Whether the run is over, for this worker at least.
+    /// Says which item of the morsel is under way.
+    #[inline]
+    pub(crate) fn set_index(&mut self, index: usize) {
+        self.index = index;
+    }
+
+    /// Whether the run is over.
     #[inline]
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped || self.shared.is_stopped()
+        self.shared.is_stopped()
     }
 
     /// Where an operator notes that it is its user's function that unwinds.
@@ -60,8 +74,7 @@ impl<'a> Context<'a> {
     }
 
     /// Stops the run with an error; the first one wins.
-    pub(crate) fn abort(&mut self, kind: ErrorKind) {
-        self.stopped = true;
+    pub(crate) fn abort(&self, kind: ErrorKind) {
         self.shared.abort(Error::new(kind));
     }
 

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Where a segment gets the items of a source.
-pub(crate) trait Feed<T>: Send {
+pub trait Feed<T>: Send {
     /// Tells the feed where its items are counted.
     fn attach(&mut self, cell: &Arc<StageCell>);
 
@@ -37,7 +37,7 @@ pub(crate) trait Feed<T>: Send {
 
 /// What a feed gave.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Filled {
+pub struct Filled {
     /// Bytes of the items.
     pub(crate) bytes: usize,
     /// Bytes charged for them already.

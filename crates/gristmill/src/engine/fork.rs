@@ -60,7 +60,7 @@ impl<'env, In: Send, T: Send, How: Forks<In, T>> Inlet<'env, In> for Fork<'env, 
             {
                 let before = branch.len();
                 branch.extend(item);
-                origin.follow(before, branch.len(), position);
+                origin.follow(before, branch.len(), || position);
             }
         }
         let mut permit = morsel.permit.take();

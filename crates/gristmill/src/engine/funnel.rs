@@ -154,15 +154,6 @@ impl<T: Sequenced> Funnel<T> {
         self.arrival.notify_all();
     }
 
-    /// Takes out everything that is left, in no order: for a run that stops.
-    pub(crate) fn clear(&self) -> Vec<T> {
-        match &mut self.state.lock().waiting {
-            Waiting::Unordered(queue) => queue.drain(..).collect(),
-            Waiting::Source { slots, .. } => slots.drain(..).flatten().collect(),
-            Waiting::Key { arrived, .. } => std::mem::take(arrived).into_values().collect(),
-        }
-    }
-
     fn grab(&self, mut state: MutexGuard<'_, State<T>>) -> bool {
         let something = state.waiting.has_next() || (state.closed && state.waiting.is_empty() && !state.finished);
         let mine = something && !state.taken;

@@ -247,7 +247,7 @@ impl Drop for Slot {
 
 /// What a morsel carries: a slot, which branches of the pipeline may share, and the bytes charged for it.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub struct Permit {
     slot: Option<Arc<Slot>>,
     gate: Arc<Gate>,
     charge: usize,

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 /// Items on their way, with what they carry: their place, their permit, the time they were extracted.
 ///
 /// Items that are dropped with their morsel count as lost.
-pub(crate) struct Morsel<T> {
+pub struct Morsel<T> {
     pub(crate) seq: u64,
     pub(crate) items: Vec<T>,
     pub(crate) origin: Origin,
@@ -45,7 +45,7 @@ impl<T> Drop for Morsel<T> {
 ///
 /// While nothing was dropped or multiplied, the positions are consecutive and need no list.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Origin {
+pub struct Origin {
     pub(crate) start: u64,
     offsets: Option<Vec<u32>>,
 }
@@ -73,9 +73,17 @@ impl Origin {
         }
     }
 
-    /// Records that the outputs up to `len` come from `position`; called after every input item.
+    /// Whether the positions are anything but consecutive.
     #[inline]
-    pub(crate) fn follow(&mut self, before: usize, len: usize, position: u64) {
+    pub(crate) fn is_scattered(&self) -> bool {
+        self.offsets.is_some()
+    }
+
+    /// Records that the outputs from `before` to `len` come from one position. To be called for every input item, except
+    /// that it may be left out for as long as exactly one has come of each and they came from consecutive positions.
+    #[inline]
+    pub(crate) fn follow(&mut self, before: usize, len: usize, position: impl FnOnce() -> u64) {
+        let position = position();
         let consecutive = self.offsets.is_none() && len == before + 1 && self.start + before as u64 == position;
         if !consecutive {
             self.spill(before, len, position);
@@ -92,7 +100,7 @@ impl Origin {
 
 /// Emptied buffers, to be filled again: no allocation in the steady state.
 #[derive(Debug)]
-pub(crate) struct Recycler<T> {
+pub struct Recycler<T> {
     buffers: Mutex<Vec<Vec<T>>>,
 }
 
@@ -134,7 +142,7 @@ mod tests {
         let outputs_of = [1, 1, 0, 3, 1];
         let mut len = 0;
         for (index, outputs) in outputs_of.iter().enumerate() {
-            origin.follow(len, len + outputs, 100 + index as u64);
+            origin.follow(len, len + outputs, || 100 + index as u64);
             len += outputs;
         }
         let positions: Vec<u64> = (0..len).map(|index| origin.position(index)).collect();

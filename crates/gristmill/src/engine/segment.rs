@@ -439,8 +439,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
         let mut origin = Origin::at(morsel.origin.position(0));
         let positions = std::mem::take(&mut morsel.origin);
         let mut items = morsel.items.drain(..);
-        let mut cx = Context::new(&mut worker.tallies, &self.shared, morsel.permit.slot());
-        let entered = self.run_items(&mut worker.state, &mut cx, &mut items, &positions, &mut out, &mut origin);
+        let mut cx = Context::new(&mut worker.tallies, &positions, &self.shared, morsel.permit.slot());
+        let entered = self.run_items(&mut worker.state, &mut cx, &mut items, &mut out, &mut origin);
         self.shared.lost.fetch_add(items.len() as u64, Relaxed);
         drop(items);
         self.dismiss(worker, entered);
@@ -468,37 +468,41 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
     }
 
     /// Pushes items through the operators until they are used up or the run is over. Returns how many were pushed.
+    ///
+    /// `out` and `origin` begin empty.
     pub(crate) fn run_items<I: Iterator<Item = In>>(
         &self,
         state: &mut Op::State,
         cx: &mut Context<'_>,
         items: &mut I,
-        positions: &Origin,
         out: &mut Vec<Op::Out>,
         origin: &mut Origin,
     ) -> u64 {
-        let mut entered = 0u64;
-        // What the current item had put out before it, and whether it was interrupted.
-        let mut before = out.len();
+        out.reserve(items.size_hint().0.min(1 << 16));
+        let mut entered = 0;
+        // What had been put out before the current item, and whether that was interrupted.
+        let mut before = 0;
         let mut interrupted = false;
         loop {
             let pushed = catch_unwind(AssertUnwindSafe(|| {
                 if interrupted {
                     self.op.resume(state, cx, &mut |_, item| out.push(item));
-                    origin.follow(before, out.len(), cx.position());
+                    origin.follow(before, out.len(), || cx.position());
                     interrupted = false;
                 }
                 while !cx.is_stopped() {
                     let Some(item) = items.next() else { break };
                     before = out.len();
-                    let position = positions.position(entered as usize);
+                    cx.set_index(entered);
                     entered += 1;
-                    cx.set_position(position);
                     self.op.push(state, cx, item, &mut |_, item| out.push(item));
-                    origin.follow(before, out.len(), position);
+                    // As long as one has come of each, positions are consecutive if those that came in are.
+                    if out.len() != entered || cx.is_scattered() {
+                        origin.follow(before, out.len(), || cx.position());
+                    }
                 }
             }));
-            let Err(payload) = pushed else { return entered };
+            let Err(payload) = pushed else { return entered as u64 };
             self.recover(state, cx, payload);
             interrupted = true;
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Details kept of items that failed under [`OnError::collect`](crate::OnError::collect).
 const KEPT_FAILURES: usize = 1_000;
 
-pub(crate) struct Shared {
+pub struct Shared {
     pub(crate) gate: Arc<Gate>,
     pub(crate) crew: Crew,
     pub(crate) pace: Pace,
@@ -68,8 +68,9 @@ impl Shared {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// Whether sources should end.
+    /// Whether sources should end; a token that was cancelled stops the run here and now.
     pub(crate) fn is_draining(&self) -> bool {
+        self.heed_cancel();
         self.cancel.is_draining()
     }
 

@@ -25,11 +25,6 @@ mod real {
             Condvar::default()
         }
 
-        pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-            self.0.wait(&mut guard);
-            guard
-        }
-
         /// Waits for at most `limit`; the flag says whether the time ran out.
         pub(crate) fn wait_for<'a, T>(
             &self,
@@ -80,12 +75,8 @@ mod model {
             Condvar(loom::sync::Condvar::new())
         }
 
-        pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-            self.0.wait(guard).expect("no model panics while it holds a lock")
-        }
-
         pub(crate) fn wait_for<'a, T>(&self, guard: MutexGuard<'a, T>, _: Duration) -> (MutexGuard<'a, T>, bool) {
-            (self.wait(guard), false)
+            (self.0.wait(guard).expect("no model panics while it holds a lock"), false)
         }
 
         pub(crate) fn notify_all(&self) {

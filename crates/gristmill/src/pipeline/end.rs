@@ -248,19 +248,21 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'e
 
     fn store_all(&mut self, morsel: &mut Morsel<T>) {
         let positions = std::mem::take(&mut morsel.origin);
-        let mut entered = 0u64;
+        let mut entered = 0;
         let (store, policy) = (&mut self.store, &self.policy);
         let tally = std::slice::from_mut(&mut self.tally);
-        let mut cx = Context::new(tally, &self.shared, morsel.permit.slot());
+        let mut cx = Context::new(tally, &positions, &self.shared, morsel.permit.slot());
         let mut items = morsel.items.drain(..);
         let mut kept = None;
         loop {
             let stored = catch_unwind(AssertUnwindSafe(|| {
                 while !cx.is_stopped() {
                     let Some(item) = items.next() else { break };
-                    cx.set_position(positions.position(entered as usize));
+                    cx.set_index(entered);
                     entered += 1;
-                    kept = policy.keep(&item);
+                    if let Some(copy) = policy.keep(&item) {
+                        kept = Some(copy);
+                    }
                     if let Err(error) = store.store(item) {
                         policy.fail(&mut cx, kept.take(), Cause::Error(error));
                     }
@@ -271,7 +273,7 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'e
         }
         self.shared.lost.fetch_add(items.len() as u64, Relaxed);
         drop(items);
-        self.tally.derive_out(entered);
+        self.tally.derive_out(entered as u64);
         self.cell.add(&std::mem::take(&mut self.tally));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The counters of one stage. The counts are of items, the times are in nanoseconds and added up over workers.
 #[derive(Debug)]
-pub(crate) struct StageCell {
+pub struct StageCell {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     /// Stages fused into one segment share its number.
@@ -91,7 +91,7 @@ impl StageCell {
 
 /// The same counts as plain numbers: what one worker has seen of one morsel at one stage.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub struct Tally {
     pub(crate) items_in: u64,
     pub(crate) items_out: u64,
     pub(crate) expanded: u64,
