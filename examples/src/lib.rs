@@ -1,1 +1,12 @@
-//! Programs that show how to use gristmill.
+//! What the larger example programs are made of, in a library so that it can be tested.
+//!
+//! The programs themselves are in `examples/`: run one with `cargo run --release --example NAME`.
+//!
+//! | program | shows |
+//! | --- | --- |
+//! | `quickstart` | a pipeline in a few lines |
+//! | `ordered_words` | parallel work whose results come out in order |
+//! | `custom_stage` | a source, a per-worker state and a store of one's own |
+//! | `flights` | CSV in, SQLite out: [`flights`] |
+
+pub mod flights;

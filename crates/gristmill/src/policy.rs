@@ -201,22 +201,20 @@ impl<T, E: Into<BoxError>> Policy<'_, T, E> {
     #[cold]
     pub(crate) fn fail(&self, cx: &mut Context<'_>, item: Option<T>, cause: Cause<E>) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        // What an error says is user code and may panic: first ask, then count.
         if failures > self.on_error.limit {
+            let fatal = self.fatal(cx.position(), cause);
             cx.tally(self.at).lost += 1;
-            cx.abort(self.fatal(cx.position(), cause));
+            cx.abort(fatal);
             return;
         }
         match &self.on_error.mode {
             Mode::Abort => {}
             Mode::Skip => cx.tally(self.at).skipped += 1,
             Mode::Collect => {
+                let message = describe(cause);
                 cx.tally(self.at).skipped += 1;
-                cx.note_failure(Failure {
-                    stage: self.stage.clone(),
-                    position: cx.position(),
-                    attempts: 1,
-                    message: describe(cause),
-                });
+                cx.note_failure(Failure { stage: self.stage.clone(), position: cx.position(), attempts: 1, message });
             }
             Mode::DeadLetter { .. } => {
                 cx.tally(self.at).dead += 1;

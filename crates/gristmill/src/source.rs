@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Something that yields items one after another: the extract stage.
 ///
 /// Every `Iterator` is a source that never fails and never waits. Implement the trait for anything else; the engine
-/// calls [`next`](Source::next) from one thread at a time, though not always the same one.
+/// calls [`pull`](Source::pull) from one thread at a time, though not always the same one.
 ///
 /// # Examples
 ///
@@ -21,7 +21,7 @@ use std::time::Duration;
 ///     type Item = u32;
 ///     type Error = String;
 ///
-///     fn next(&mut self) -> Option<Result<u32, String>> {
+///     fn pull(&mut self) -> Option<Result<u32, String>> {
 ///         self.0 = self.0.checked_sub(1)?;
 ///         Some(if self.0 == 13 { Err("thirteen".into()) } else { Ok(self.0) })
 ///     }
@@ -46,17 +46,17 @@ pub trait Source {
     ///
     /// A failure is that of one item: the policy of the extract stage decides about it, and if the run goes on, so does
     /// the source.
-    fn next(&mut self) -> Option<Result<Self::Item, Self::Error>>;
+    fn pull(&mut self) -> Option<Result<Self::Item, Self::Error>>;
 
-    /// Like [`next`](Source::next), but gives up after about `limit`.
+    /// Like [`pull`](Source::pull), but gives up after about `limit`.
     ///
     /// A source that may wait for ever should have its own: it is what lets a cancelled run end while nothing comes.
     ///
     /// # Errors
     ///
     /// [`TimedOut`] when nothing came in time; the engine looks whether the run goes on, and calls again.
-    fn next_within(&mut self, _limit: Duration) -> Result<Option<Result<Self::Item, Self::Error>>, TimedOut> {
-        Ok(self.next())
+    fn pull_within(&mut self, _limit: Duration) -> Result<Option<Result<Self::Item, Self::Error>>, TimedOut> {
+        Ok(self.pull())
     }
 
     /// At most how many items are still to come, if that is known: then the last morsels are made smaller, so that all
@@ -65,7 +65,7 @@ pub trait Source {
         None
     }
 
-    /// Whether `next` may wait for something: a disk, a socket, another thread.
+    /// Whether `pull` may wait for something: a disk, a socket, another thread.
     ///
     /// A source that may wait gets a thread of its own. One that never does is pulled by the workers of the pool
     /// themselves, which saves the hand-over.
@@ -90,7 +90,7 @@ pub trait Source {
     }
 }
 
-/// Nothing came within the time that [`Source::next_within`] was given.
+/// Nothing came within the time that [`Source::pull_within`] was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimedOut;
 
@@ -99,7 +99,7 @@ impl<I: Iterator<Item: Send>> Source for I {
     type Error = Infallible;
 
     #[inline]
-    fn next(&mut self) -> Option<Result<I::Item, Infallible>> {
+    fn pull(&mut self) -> Option<Result<I::Item, Infallible>> {
         Iterator::next(self).map(Ok)
     }
 
@@ -143,7 +143,7 @@ impl<I: Iterator<Item = Result<T, E>>, T: Send, E: Send> Source for Fallible<I> 
     type Error = E;
 
     #[inline]
-    fn next(&mut self) -> Option<Result<T, E>> {
+    fn pull(&mut self) -> Option<Result<T, E>> {
         self.0.next()
     }
 
@@ -184,12 +184,12 @@ impl<S: Source> Source for Waiting<S> {
     type Item = S::Item;
     type Error = S::Error;
 
-    fn next(&mut self) -> Option<Result<S::Item, S::Error>> {
-        self.0.next()
+    fn pull(&mut self) -> Option<Result<S::Item, S::Error>> {
+        self.0.pull()
     }
 
-    fn next_within(&mut self, limit: Duration) -> Result<Option<Result<S::Item, S::Error>>, TimedOut> {
-        self.0.next_within(limit)
+    fn pull_within(&mut self, limit: Duration) -> Result<Option<Result<S::Item, S::Error>>, TimedOut> {
+        self.0.pull_within(limit)
     }
 
     fn remaining(&self) -> Option<usize> {
@@ -233,11 +233,11 @@ impl<T: Send> Source for Channel<T> {
     type Item = T;
     type Error = Infallible;
 
-    fn next(&mut self) -> Option<Result<T, Infallible>> {
+    fn pull(&mut self) -> Option<Result<T, Infallible>> {
         self.0.recv().ok().map(Ok)
     }
 
-    fn next_within(&mut self, limit: Duration) -> Result<Option<Result<T, Infallible>>, TimedOut> {
+    fn pull_within(&mut self, limit: Duration) -> Result<Option<Result<T, Infallible>>, TimedOut> {
         match self.0.recv_timeout(limit) {
             Ok(item) => Ok(Some(Ok(item))),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
@@ -281,7 +281,7 @@ impl<F: FnMut() -> Option<Result<T, E>>, T: Send, E: Send> Source for Generate<F
     type Item = T;
     type Error = E;
 
-    fn next(&mut self) -> Option<Result<T, E>> {
+    fn pull(&mut self) -> Option<Result<T, E>> {
         (self.0)()
     }
 }

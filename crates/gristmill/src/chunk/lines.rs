@@ -100,7 +100,7 @@ impl Source for LineChunks {
     type Item = Chunk;
     type Error = ChunkError;
 
-    fn next(&mut self) -> Option<Result<Chunk, ChunkError>> {
+    fn pull(&mut self) -> Option<Result<Chunk, ChunkError>> {
         loop {
             let chunk = match self.cut() {
                 Ok(chunk) => chunk?,
@@ -205,7 +205,7 @@ mod tests {
         // SAFETY: the temporary file is this test's own, and nobody changes it.
         let chunks = if mapped { unsafe { Chunks::map(file.path()) } } else { Chunks::open(file.path()) };
         let mut source = chunks.unwrap().target(Bytes::new(target)).lines();
-        std::iter::from_fn(|| source.next().map(Result::unwrap)).collect()
+        std::iter::from_fn(|| source.pull().map(Result::unwrap)).collect()
     }
 
     fn check(text: &[u8], target: usize) {
@@ -263,7 +263,7 @@ mod tests {
         for target in [1, 7, 100] {
             for (skip, expected) in [(1, vec![(2, "second"), (3, "third")]), (2, vec![(3, "third")]), (9, vec![])] {
                 let mut source = Chunks::open(file.path()).unwrap().target(Bytes::new(target)).lines().skip_lines(skip);
-                let chunks = std::iter::from_fn(|| source.next().map(Result::unwrap));
+                let chunks = std::iter::from_fn(|| source.pull().map(Result::unwrap));
                 let lines: Vec<(u64, Vec<u8>)> =
                     chunks.flat_map(Chunk::into_lines).map(|(number, line)| (number, line.to_vec())).collect();
                 let lines: Vec<(u64, &str)> =

@@ -4,6 +4,7 @@
 //! a thread, which puts items into an *intake*; the workers take what is there. Nobody has to flush: an idle worker is
 //! woken by the first item, and busy workers come back for the rest, so an item waits only while every worker is busy.
 
+use super::gate::Gate;
 use super::plan::Plan;
 use super::shared::Shared;
 use super::{Driver, Head};
@@ -21,6 +22,9 @@ use std::time::Duration;
 pub trait Feed<T>: Send {
     /// Tells the feed where its items are counted.
     fn attach(&mut self, cell: &Arc<StageCell>);
+
+    /// The source is not to be asked any more; what it has given is still to be had.
+    fn drain(&mut self);
 
     /// Whether asking makes sense now.
     fn is_ready(&self) -> bool;
@@ -88,6 +92,10 @@ impl<S: Source + Send> Feed<Yield<S>> for Inline<'_, S> {
         self.cell = Some(Arc::clone(cell));
     }
 
+    fn drain(&mut self) {
+        self.ended = true;
+    }
+
     fn is_ready(&self) -> bool {
         true
     }
@@ -125,13 +133,10 @@ impl<S: Source> Inline<'_, S> {
     fn fill_flat(&mut self, items: &mut Vec<Yield<S>>, want: usize, shared: &Shared) {
         let tick = shared.ticks.load(Relaxed);
         items.reserve(want.min(1 << 16));
-        while items.len() < want {
-            match self.source.next() {
+        while items.len() < want && !self.ended {
+            match self.source.pull() {
                 Some(item) => items.push(item),
-                None => {
-                    self.ended = true;
-                    return;
-                }
+                None => self.ended = true,
             }
             // A source that turns out to trickle must not make its items wait for company.
             if shared.ticks.load(Relaxed) != tick {
@@ -150,7 +155,7 @@ impl<S: Source> Inline<'_, S> {
     ) -> usize {
         let tick = shared.ticks.load(Relaxed);
         let mut bytes = 0usize;
-        while items.len() < want && !self.ended {
+        while items.len() < want {
             let Some((item, weight)) = self.take_weighed() else { break };
             let fits = bytes.saturating_add(weight) <= allowance || (alone && items.is_empty());
             if !fits {
@@ -170,7 +175,8 @@ impl<S: Source> Inline<'_, S> {
         if let Some(held) = self.held.take() {
             return Some(held);
         }
-        let Some(item) = self.source.next() else {
+        let item = if self.ended { None } else { self.source.pull() };
+        let Some(item) = item else {
             self.ended = true;
             return None;
         };
@@ -192,6 +198,7 @@ struct Laid<T> {
     /// When the first was laid down.
     born: u64,
     ended: bool,
+    cell: Option<Arc<StageCell>>,
 }
 
 /// How long a source is waited for before looking whether the run goes on.
@@ -208,9 +215,14 @@ where
     S::Item: 'env,
     S::Error: 'env,
 {
-    let laid = Laid { items: Vec::new(), weights: Vec::new(), born: 0, ended: false };
+    let laid = Laid { items: Vec::new(), weights: Vec::new(), born: 0, ended: false, cell: None };
     let intake = Arc::new(Intake { state: Mutex::new(laid), room: Condvar::new() });
-    let feed = IntakeFeed { intake: Arc::clone(&intake), cell: None };
+    let feed = IntakeFeed { intake: Arc::clone(&intake) };
+    let (left, gate) = (Arc::clone(&intake), Arc::clone(&plan.shared.gate));
+    plan.endings.push(Box::new(move |_| {
+        left.sweep(&gate);
+        Ok(())
+    }));
     plan.add_thread(name.clone(), move |driver| {
         let mut source = source;
         let drawn = catch_unwind(AssertUnwindSafe(|| draw(&intake, &mut source, &scale, driver)));
@@ -233,18 +245,29 @@ fn draw<'env, S: Source>(
 ) {
     let shared = driver.shared();
     while !shared.is_stopped() && !shared.is_draining() {
-        let item = match source.next_within(SOURCE_PATIENCE) {
+        let item = match source.pull_within(SOURCE_PATIENCE) {
             Ok(Some(item)) => item,
             Ok(None) => return,
             Err(TimedOut) => continue,
         };
         let weight = scale.one(&item);
         let charge = shared.gate.charge_blocking(weight, || driver.relieve());
-        intake.lay(item, (weight, charge.unwrap_or(0)), driver);
+        // Without a charge the run has stopped: nothing was counted in flight, and the sweep finds the item.
+        intake.lay(item, charge.map_or((0, 0), |charge| (weight, charge)), driver);
     }
 }
 
 impl<T> Intake<T> {
+    /// Counts what no worker took before the run was stopped: it was extracted all the same.
+    fn sweep(&self, gate: &Arc<Gate>) {
+        let mut laid = self.state.lock();
+        let left = std::mem::take(&mut laid.items);
+        let (bytes, charge) = sum(std::mem::take(&mut laid.weights).into_iter());
+        count_lost(laid.cell.as_deref(), left.len());
+        drop(laid);
+        drop(gate.adopt(None, charge, bytes));
+    }
+
     /// Puts an item down, waiting for room as long as the run goes on.
     fn lay(&self, item: T, weight: (usize, usize), driver: Driver<'_, '_>) {
         let shared = driver.shared();
@@ -268,13 +291,15 @@ impl<T> Intake<T> {
 /// The workers' side of an intake.
 struct IntakeFeed<T> {
     intake: Arc<Intake<T>>,
-    cell: Option<Arc<StageCell>>,
 }
 
 impl<T: Send> Feed<T> for IntakeFeed<T> {
     fn attach(&mut self, cell: &Arc<StageCell>) {
-        self.cell = Some(Arc::clone(cell));
+        self.intake.state.lock().cell = Some(Arc::clone(cell));
     }
+
+    /// The thread sees for itself that the run drains, and ends.
+    fn drain(&mut self) {}
 
     fn is_ready(&self) -> bool {
         let laid = self.intake.state.lock();
@@ -293,7 +318,7 @@ impl<T: Send> Feed<T> for IntakeFeed<T> {
         let mut laid = self.intake.state.lock();
         let born = laid.born;
         let taken = want.min(laid.items.len());
-        let (bytes, charge) = laid.weights.drain(..taken).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let (bytes, charge) = sum(laid.weights.drain(..taken));
         if taken == laid.items.len() && items.is_empty() {
             std::mem::swap(items, &mut laid.items);
         } else {
@@ -307,12 +332,9 @@ impl<T: Send> Feed<T> for IntakeFeed<T> {
     }
 }
 
-impl<T> Drop for IntakeFeed<T> {
-    /// What no worker took before the run was stopped was extracted all the same.
-    fn drop(&mut self) {
-        let left = std::mem::take(&mut self.intake.state.lock().items);
-        count_lost(self.cell.as_deref(), left.len());
-    }
+/// Weight and charge of several items.
+fn sum(weights: impl Iterator<Item = (usize, usize)>) -> (usize, usize) {
+    weights.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
 fn count_lost(cell: Option<&StageCell>, items: usize) {

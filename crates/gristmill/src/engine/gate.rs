@@ -129,9 +129,9 @@ impl Gate {
         Refused { quiet: state.in_flight == 0 }
     }
 
-    /// The permit for items that a source thread has charged already.
-    pub(crate) fn adopt(self: &Arc<Self>, slot: Slot, charge: usize, bytes: usize) -> Permit {
-        Permit { slot: Some(Arc::new(slot)), gate: Arc::clone(self), charge, bytes, source_bytes: bytes }
+    /// The permit for items that a source thread has charged already; without a slot, only to be dropped.
+    pub(crate) fn adopt(self: &Arc<Self>, slot: Option<Slot>, charge: usize, bytes: usize) -> Permit {
+        Permit { slot: slot.map(Arc::new), gate: Arc::clone(self), charge, bytes, source_bytes: bytes }
     }
 
     /// Charges one item of a source thread, waiting until it fits. Returns its charge, or `None` when the run stopped.

@@ -67,6 +67,7 @@ use crate::weight::Scale;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 /// What a segment takes its items from.
@@ -261,14 +262,17 @@ impl<'env> Engine<'env> {
         // The stores of dead letters outlive all who may post to them.
         std::thread::scope(|dead_threads| {
             let queues: Vec<_> = threads.dead.iter().map(|(queue, _)| Arc::clone(queue)).collect();
-            threads.dead.into_iter().for_each(|(_, thread)| thread.start(dead_threads, driver));
+            let dead: Vec<_> =
+                threads.dead.into_iter().filter_map(|(_, thread)| thread.start(dead_threads, driver)).collect();
             std::thread::scope(|own_threads| {
-                threads.own.into_iter().for_each(|thread| thread.start(own_threads, driver));
+                let own: Vec<_> =
+                    threads.own.into_iter().filter_map(|thread| thread.start(own_threads, driver)).collect();
                 (0..self.shared.crew.max()).for_each(|_| driver.notify());
                 while !self.wait(in_pool) {
                     self.tick(driver);
                 }
                 self.nodes.iter().for_each(|node| node.wake());
+                own.into_iter().for_each(|thread| join(thread, driver));
             });
             while !queues.is_empty() && self.shared.crew.active() > 0 {
                 if !in_pool || rayon::yield_now() != Some(rayon::Yield::Executed) {
@@ -276,6 +280,7 @@ impl<'env> Engine<'env> {
                 }
             }
             queues.iter().for_each(|queue| queue.close());
+            dead.into_iter().for_each(|thread| join(thread, driver));
         });
     }
 
@@ -313,15 +318,31 @@ struct Threads<'env> {
 
 impl<'env> OwnThread<'env> {
     /// Starts the thread; if there can be none the run is aborted.
-    fn start<'scope, 'outer>(self, scope: &'scope std::thread::Scope<'scope, 'outer>, driver: Driver<'scope, 'env>)
+    fn start<'scope, 'outer>(
+        self,
+        scope: &'scope std::thread::Scope<'scope, 'outer>,
+        driver: Driver<'scope, 'env>,
+    ) -> Option<ScopedJoinHandle<'scope, ()>>
     where
         'env: 'scope,
     {
         let OwnThread { name, body } = self;
         let builder = std::thread::Builder::new().name(name.clone());
-        if let Err(error) = builder.spawn_scoped(scope, move || body(driver)) {
-            driver.abort(Error::stage(&name, "start its thread", error.into()));
+        match builder.spawn_scoped(scope, move || body(driver)) {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                driver.abort(Error::stage(&name, "start its thread", error.into()));
+                None
+            }
         }
+    }
+}
+
+/// Waits until the thread is gone, not only done. What unwinds out of one is the drop of a user's value.
+fn join(thread: ScopedJoinHandle<'_, ()>, driver: Driver<'_, '_>) {
+    let name = thread.thread().name().unwrap_or("pipeline").to_owned();
+    if let Err(payload) = thread.join() {
+        driver.abort(Error::stage(&name, "go on after a panic outside an item", panic_message(payload).into()));
     }
 }
 

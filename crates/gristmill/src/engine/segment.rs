@@ -221,8 +221,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
     /// Takes a morsel from the source and runs it. The feed is this worker's for the time being.
     fn fill_and_process(&self, mut feed: Box<dyn Feed<In> + 'env>, driver: Driver<'_, 'env>) -> Step {
         if self.shared.is_draining() {
-            self.end_feed(Some(feed), driver);
-            return Step::Done;
+            feed.drain();
         }
         let charges = feed.charges();
         let entered = if charges {
@@ -251,7 +250,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             return self.refuse(feed, refused.quiet, driver);
         }
         let permit = if charges {
-            self.shared.gate.adopt(slot, filled.charge, filled.bytes)
+            self.shared.gate.adopt(Some(slot), filled.charge, filled.bytes)
         } else {
             self.shared.gate.settle(slot, grant, filled.bytes)
         };
@@ -307,7 +306,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
     /// Puts the feed back, or ends it, and calls whoever missed it.
     fn return_feed(&self, feed: Option<Box<dyn Feed<In> + 'env>>, began: u64, more: bool, driver: Driver<'_, 'env>) {
         let Some(feed) = feed else {
-            self.end_feed(None, driver);
+            self.end_feed(driver);
             return;
         };
         let mut input = self.input.lock();
@@ -322,13 +321,11 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         }
     }
 
-    fn end_feed(&self, feed: Option<Box<dyn Feed<In> + 'env>>, driver: Driver<'_, 'env>) {
+    fn end_feed(&self, driver: Driver<'_, 'env>) {
         let mut input = self.input.lock();
         input.feed = FeedPlace::None;
         input.closed = true;
         drop(input);
-        // Outside the lock: it drops the user's source.
-        drop(feed);
         driver.notify();
     }
 

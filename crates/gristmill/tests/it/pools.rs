@@ -1,0 +1,127 @@
+//! No stage can deadlock another, on any pool.
+
+use crate::support::{assert_balanced, pool, within};
+use gristmill::prelude::*;
+use gristmill::store;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use std::time::Duration;
+
+#[test]
+fn two_cpu_stages_around_a_blocking_one_run_on_a_pool_of_one() {
+    // The shape of rayon's issue 1269: bounded lanes between stages that share one pool.
+    within("pool of one", || {
+        for window in [1, 2, 32] {
+            for morsel in [1, 16] {
+                let pool = pool(1);
+                let mut stored = Vec::new();
+                let report = Pipeline::extract(0..2_000u64)
+                    .pool(&pool)
+                    .window(window)
+                    .morsel_items(morsel)
+                    .map(|item| item + 1)
+                    .map_blocking(2, |item| item * 2)
+                    .map(|item| item + 1)
+                    .map_blocking(1, |item| item)
+                    .map(|item| item)
+                    .ordered()
+                    .store(&mut stored)
+                    .run()
+                    .unwrap();
+                assert_balanced(&report);
+                assert!(stored.into_iter().eq((0..2_000).map(|item| (item + 1) * 2 + 1)));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_transform_may_use_the_same_pool() {
+    within("rayon inside a transform", || {
+        for threads in [1, 2, 4] {
+            let pool = pool(threads);
+            let report = Pipeline::extract(0..300u64)
+                .pool(&pool)
+                .map(|item| (0..200u64).into_par_iter().map(|part| part * item).sum::<u64>())
+                .map_blocking(2, |item| item)
+                .map(|item| (0..20u64).into_par_iter().map(|part| part + item).max().unwrap())
+                .ordered()
+                .collect::<Vec<_>>()
+                .run()
+                .unwrap();
+            assert!(report.output.iter().copied().eq((0..300).map(|item| 19_900 * item + 19)), "{threads}");
+        }
+    });
+}
+
+#[test]
+fn a_source_and_an_end_may_use_the_same_pool() {
+    within("rayon inside a source", || {
+        for threads in [1, 2, 4] {
+            let pool = pool(threads);
+            let mut sum = 0;
+            let items = (0..300u64).map(|item| (0..50u64).into_par_iter().map(|part| part * item).sum::<u64>());
+            Pipeline::extract(items)
+                .pool(&pool)
+                .ordered()
+                .for_each(|item| sum += (0..10u64).into_par_iter().map(|part| part * item).sum::<u64>())
+                .run()
+                .unwrap();
+            assert_eq!(sum, (0..300u64).map(|item| 1_225 * item * 45).sum());
+        }
+    });
+}
+
+#[test]
+fn a_pipeline_may_run_inside_the_pool_and_inside_another() {
+    within("nested pipelines", || {
+        for threads in [1, 2] {
+            let pool = pool(threads);
+            let sum = pool.install(|| {
+                let report = Pipeline::extract(0..20u64)
+                    .map(|item| {
+                        let inner = Pipeline::extract(0..item).map_blocking(2, |part| part).map(|part| part * 2);
+                        inner.ordered().collect::<Vec<_>>().run().unwrap().output.into_iter().sum::<u64>()
+                    })
+                    .ordered()
+                    .fold(|| 0, |sum, item| *sum += item, |sum, other| *sum += other)
+                    .run()
+                    .unwrap();
+                report.output
+            });
+            assert_eq!(sum, (0..20u64).map(|item| item * item.saturating_sub(1)).sum());
+        }
+    });
+}
+
+#[test]
+fn the_rest_of_the_pool_is_not_starved() {
+    within("a good neighbour", || {
+        let pool = pool(1);
+        let token = CancelToken::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let result = Pipeline::extract(0u64..).pool(&pool).cancel_token(&token).map(|item| item).count().run();
+                assert!(result.unwrap_err().is_cancelled());
+            });
+            std::thread::sleep(Duration::from_millis(20));
+            // The pipeline keeps the only thread busy for ever, yet this gets its turn.
+            assert_eq!(pool.install(|| 6 * 7), 42);
+            token.cancel();
+        });
+    });
+}
+
+#[test]
+fn panics_of_a_fold_on_a_branch_end_the_run() {
+    within("branch that fails", || {
+        let failing = store::from_fn(|item: u64| if item == 50 { Err("no") } else { Ok(()) });
+        let error = Pipeline::extract(0u64..)
+            .broadcast(|copies| copies.store(failing).named("side"))
+            .map_blocking(2, |item| item)
+            .count()
+            .run()
+            .unwrap_err();
+        assert_eq!((error.stage_name(), error.position()), (Some("side"), Some(50)));
+        assert_balanced(error.report().unwrap());
+    });
+}

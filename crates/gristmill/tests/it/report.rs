@@ -1,0 +1,116 @@
+//! The report tells what happened, and what held it back.
+
+use crate::support::{assert_balanced, pool, within};
+use gristmill::prelude::*;
+use gristmill::store;
+use std::time::Duration;
+
+fn nap(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
+#[test]
+fn the_verdict_names_a_slow_source() {
+    let items = (0..40u64).inspect(|_| nap(2));
+    let report = Pipeline::extract(items).map(|item| item).count().run().unwrap();
+    assert_eq!(report.verdict().stage.as_deref(), Some("extract"), "{report}");
+}
+
+#[test]
+fn the_verdict_names_a_slow_transform_and_a_slow_store() {
+    let pool = pool(2);
+    let slow = Pipeline::extract(0..60u64).pool(&pool).map(|item| item).inspect(|_| nap(2)).named("slow");
+    let report = slow.workers(1).count().run().unwrap();
+    // Fused with `map`, which leads.
+    assert_eq!(report.verdict().stage.as_deref(), Some("map"), "{report}");
+    assert!(report.verdict().advice.contains("slow"), "{report}");
+
+    let store = store::from_fn(|_: u64| {
+        nap(2);
+        Ok::<(), String>(())
+    });
+    let report = Pipeline::extract(0..60u64).pool(&pool).map(|item| item).store(store).named("disk").run().unwrap();
+    let verdict = report.verdict();
+    assert_eq!(verdict.stage.as_deref(), Some("disk"), "{report}");
+    assert!(verdict.utilization > 0.8 && verdict.advice.contains("store"), "{verdict}");
+}
+
+#[test]
+fn the_verdict_asks_for_more_threads_where_they_wait() {
+    let report = Pipeline::extract(0..200u64)
+        .map_blocking(8, |item| {
+            nap(2);
+            item
+        })
+        .named("lookup")
+        .count()
+        .run()
+        .unwrap();
+    let verdict = report.verdict();
+    assert_eq!(verdict.stage.as_deref(), Some("lookup"), "{report}");
+    assert!(verdict.advice.contains("threads") && verdict.utilization > 0.7, "{report}");
+    assert!(report.elapsed < Duration::from_millis(200), "the eight threads did not share the items: {report}");
+}
+
+#[test]
+fn the_table_is_aligned_and_says_what_happened() {
+    let report = Pipeline::extract(0..1_000u64)
+        .filter(|item| item % 2 == 0)
+        .try_map(|item| if item == 10 { Err("ten") } else { Ok(item) })
+        .on_error(OnError::skip())
+        .named("check")
+        .batch(100)
+        .ordered()
+        .collect::<Vec<_>>()
+        .run()
+        .unwrap();
+    assert_balanced(&report);
+    let text = report.to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("stage"), "{text}");
+    let widths: Vec<usize> = lines[..6].iter().map(|line| line.chars().count()).collect();
+    assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
+    assert!(text.contains("└ check"), "{text}");
+    assert!(text.contains("1,000 extracted = 5 stored + 494 combined + 500 filtered + 1 skipped"), "{text}");
+    assert_eq!(report.stage("check").map(|stage| stage.failed()), Some(1));
+}
+
+#[test]
+fn a_run_can_be_watched_from_another_thread() {
+    within("monitor", || {
+        let monitor = Monitor::new();
+        assert!(monitor.snapshot().is_none());
+        let watched = monitor.clone();
+        let token = CancelToken::new();
+        std::thread::scope(|scope| {
+            let run = scope.spawn(|| {
+                Pipeline::extract(0u64..).monitor(&monitor).cancel_token(&token).map(|item| item).count().run()
+            });
+            let mut last = 0;
+            let mut grew = 0;
+            while grew < 5 {
+                let now = watched.snapshot().map_or(0, |report| report.totals().extracted);
+                assert!(now >= last);
+                grew += u32::from(now > last);
+                last = now;
+            }
+            token.cancel();
+            assert!(run.join().unwrap().is_err());
+        });
+        assert!(watched.snapshot().unwrap().totals().balance());
+    });
+}
+
+#[test]
+fn latency_is_measured_from_the_source() {
+    let report = Pipeline::extract(0..50u64)
+        .map_blocking(4, |item| {
+            nap(4);
+            item
+        })
+        .collect::<Vec<_>>()
+        .run()
+        .unwrap();
+    let [p50, p95, p99] = report.stage("collect").unwrap().latency;
+    assert!(p50 >= Duration::from_millis(3) && p50 <= p95 && p95 <= p99, "{report}");
+}

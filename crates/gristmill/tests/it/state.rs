@@ -1,0 +1,111 @@
+//! State per worker: made once, closed once, never more than workers.
+
+use crate::support::{pool, within};
+use gristmill::prelude::*;
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[test]
+fn there_are_never_more_states_than_workers_and_each_is_closed_once() {
+    within("states", || {
+        for workers in [1, 3] {
+            let pool = pool(4);
+            let made = AtomicUsize::new(0);
+            let closed = Mutex::new(Vec::new());
+            let used = Mutex::new(HashSet::new());
+            Pipeline::extract(0..500u64)
+                .pool(&pool)
+                .map_init(
+                    || Ok::<_, String>(made.fetch_add(1, Ordering::SeqCst)),
+                    |state, item| {
+                        used.lock().unwrap().insert(*state);
+                        std::thread::sleep(std::time::Duration::from_micros(50));
+                        item
+                    },
+                )
+                .on_finish(|state, outcome| closed.lock().unwrap().push((state, outcome)))
+                .workers(workers)
+                .count()
+                .run()
+                .unwrap();
+            let made = made.load(Ordering::SeqCst);
+            assert!((1..=workers).contains(&made), "{made} states for {workers} workers");
+            assert_eq!(used.into_inner().unwrap().len(), made);
+            let mut closed = closed.into_inner().unwrap();
+            closed.sort_by_key(|(state, _)| *state);
+            let expected: Vec<(usize, Outcome)> = (0..made).map(|state| (state, Outcome::Completed)).collect();
+            assert_eq!(closed, expected);
+        }
+    });
+}
+
+#[test]
+fn an_init_that_fails_or_panics_aborts_the_run_and_names_the_stage() {
+    within("init", || {
+        let run = |panics: bool| {
+            Pipeline::extract(0..500u64)
+                .map_init(
+                    move || {
+                        assert!(!panics, "planned panic");
+                        Err::<u32, _>("no connection")
+                    },
+                    |_, item| item,
+                )
+                .named("connect")
+                .count()
+                .run()
+                .unwrap_err()
+        };
+        assert_eq!(format!("{:?}", run(false)), "stage `connect` could not make the state of a worker: no connection");
+        assert_eq!(format!("{:?}", run(true)), "stage `connect` could not make the state of a worker: planned panic");
+    });
+}
+
+#[test]
+fn states_and_stores_are_told_that_the_run_was_aborted() {
+    within("finish after abort", || {
+        struct Told<'a>(&'a Mutex<Vec<Outcome>>);
+        impl Store<u64> for Told<'_> {
+            type Error = String;
+            fn store(&mut self, _: u64) -> Result<(), String> {
+                Ok(())
+            }
+            fn finish(&mut self, outcome: Outcome) -> Result<(), String> {
+                self.0.lock().unwrap().push(outcome);
+                Ok(())
+            }
+        }
+        let told = Mutex::new(Vec::new());
+        let result = Pipeline::extract(0..500u64)
+            .map_init(|| Ok::<_, String>(()), |(), item| item)
+            .on_finish(|(), outcome| told.lock().unwrap().push(outcome))
+            .workers(1)
+            .try_map(|item| if item == 300 { Err("no") } else { Ok(item) })
+            .store(Told(&told))
+            .run();
+        assert!(result.is_err());
+        assert_eq!(told.into_inner().unwrap(), [Outcome::Aborted, Outcome::Aborted]);
+    });
+}
+
+#[test]
+fn a_store_that_cannot_be_closed_fails_the_run() {
+    struct Unclosable(bool);
+    impl Store<u64> for Unclosable {
+        type Error = String;
+        fn store(&mut self, _: u64) -> Result<(), String> {
+            Ok(())
+        }
+        fn finish(&mut self, _: Outcome) -> Result<(), String> {
+            Err("disk full".to_owned())
+        }
+        fn may_wait(&self) -> bool {
+            self.0
+        }
+    }
+    for waits in [false, true] {
+        let error = Pipeline::extract(0..10u64).store(Unclosable(waits)).run().unwrap_err();
+        assert_eq!(format!("{error:?}"), "stage `store` could not finish: disk full");
+    }
+}

@@ -1,0 +1,129 @@
+//! A run always ends, and takes its threads along.
+
+use crate::support::{assert_balanced, hash, pool, within};
+use gristmill::prelude::*;
+use gristmill::{source, store};
+use std::time::{Duration, Instant};
+
+fn pause(item: u64) {
+    if hash(item) % 50 == 0 {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+#[test]
+fn cancelling_at_any_moment_ends_the_run_and_accounts_for_everything() {
+    within("cancel at random moments", || {
+        let pool = pool(2);
+        for round in 0..300u64 {
+            let token = CancelToken::new();
+            let stopper = token.clone();
+            let canceller = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_micros(hash(round) % 4_000));
+                stopper.cancel();
+            });
+            let pipeline = Pipeline::extract(source::waiting(0u64..)).pool(&pool).cancel_token(&token);
+            let pipeline = if round % 2 == 0 { pipeline.ordered() } else { pipeline };
+            let error = pipeline
+                .inspect(|item| pause(*item))
+                .map_blocking(3, |item| {
+                    pause(item);
+                    item
+                })
+                .batch(10)
+                .flat_map(|batch| batch)
+                .store(store::from_fn(|item| {
+                    pause(item);
+                    Ok::<(), String>(())
+                }))
+                .run()
+                .unwrap_err();
+            assert!(error.is_cancelled(), "{error:?}");
+            assert_balanced(error.report().unwrap());
+            canceller.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn draining_stores_what_is_in_flight() {
+    within("drain", || {
+        for round in 0..100u64 {
+            let token = CancelToken::new();
+            let stopper = token.clone();
+            let mut stored = Vec::new();
+            let report = Pipeline::extract(0u64..)
+                .cancel_token(&token)
+                .map(move |item| {
+                    if item == 500 + round * 13 {
+                        stopper.drain();
+                    }
+                    item
+                })
+                .map_blocking(2, |item| item)
+                .ordered()
+                .store(&mut stored)
+                .run()
+                .unwrap();
+            assert_balanced(&report);
+            assert_eq!(report.totals().lost, 0);
+            assert!(stored.len() as u64 > 500 && stored.iter().copied().eq(0..stored.len() as u64));
+        }
+    });
+}
+
+#[test]
+fn a_source_that_waits_for_ever_does_not_hold_up_a_cancel() {
+    within("silent channel", || {
+        let (sender, receiver) = crossbeam_channel::unbounded::<u64>();
+        let token = CancelToken::new();
+        let stopper = token.clone();
+        sender.send(1).unwrap();
+        let started = Instant::now();
+        let canceller = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            stopper.cancel();
+        });
+        let error = Pipeline::extract(source::channel(receiver)).cancel_token(&token).count().run().unwrap_err();
+        assert!(error.is_cancelled());
+        assert!(started.elapsed() < Duration::from_secs(5));
+        canceller.join().unwrap();
+        drop(sender);
+    });
+}
+
+#[test]
+fn cancelling_from_inside_any_stage_works() {
+    within("cancel from inside", || {
+        for stage in 0..5 {
+            let token = CancelToken::new();
+            let stop = |here: usize, item: u64| {
+                if here == stage && item == 77 {
+                    token.cancel();
+                }
+                item
+            };
+            let error = Pipeline::extract((0u64..).map(|item| stop(0, item)))
+                .cancel_token(&token)
+                .map(|item| stop(1, item))
+                .map_blocking(2, |item| stop(2, item))
+                .map(|item| stop(3, item))
+                .for_each(|item| {
+                    stop(4, item);
+                })
+                .run()
+                .unwrap_err();
+            assert!(error.is_cancelled());
+            assert_balanced(error.report().unwrap());
+        }
+    });
+}
+
+#[test]
+fn a_used_token_stops_a_run_before_it_begins() {
+    let token = CancelToken::new();
+    token.cancel();
+    let error = Pipeline::extract(0..10u64).cancel_token(&token).count().run().unwrap_err();
+    assert!(error.is_cancelled());
+    assert_eq!(error.report().unwrap().totals().extracted, 0);
+}

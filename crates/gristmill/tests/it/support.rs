@@ -1,0 +1,64 @@
+//! What the tests share: a watchdog, quiet panics, pools, and items that do as their hash says.
+
+use gristmill::Report;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Once;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Runs `body`, and fails loudly if it has not ended after half a minute.
+pub fn within<R: Send + 'static>(what: &str, body: impl FnOnce() -> R + Send + 'static) -> R {
+    quiet_panics();
+    let (done, wait) = mpsc::channel();
+    let worker = std::thread::spawn(move || {
+        let result = body();
+        let _ = done.send(());
+        result
+    });
+    if wait.recv_timeout(Duration::from_secs(30)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        eprintln!("HANG: {what}");
+        std::process::abort();
+    }
+    worker.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+}
+
+/// Planned panics say so and are not printed.
+pub fn quiet_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let planned = info.payload().downcast_ref::<&str>().is_some_and(|text| text.starts_with("planned"))
+                || info.payload().downcast_ref::<String>().is_some_and(|text| text.starts_with("planned"))
+                || info.payload().is::<u32>();
+            if !planned {
+                usual(info);
+            }
+        }));
+    });
+}
+
+pub fn pool(threads: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
+}
+
+pub fn hash(parts: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    parts.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The accounts balance, in all and (unless items were dropped between stages) at every stage, and nothing is in flight.
+#[track_caller]
+pub fn assert_balanced<O>(report: &Report<O>) {
+    let totals = report.totals();
+    assert!(totals.balance(), "{totals:?}");
+    assert_eq!(report.bytes_in_flight, 0);
+    for stage in report.stages.iter().filter(|_| report.dropped == 0) {
+        assert_eq!(
+            stage.items_in + stage.expanded,
+            stage.items_out + stage.combined + stage.filtered + stage.failed(),
+            "{stage:?}"
+        );
+    }
+}

@@ -1,0 +1,72 @@
+//! Items do not wait for company.
+
+use crate::support::{pool, within};
+use gristmill::prelude::*;
+use gristmill::{source, store};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// A source that bursts, then trickles; the items are the moments at which they were made.
+fn trickle() -> impl Iterator<Item = Instant> {
+    (0..20_000 + 60).map(|item| {
+        if item >= 20_000 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Instant::now()
+    })
+}
+
+/// How late the trickled items were stored, worst first.
+fn lateness(stored: &[(Instant, Instant)]) -> Vec<Duration> {
+    let mut late: Vec<Duration> = stored[20_000..].iter().map(|(made, stored)| *stored - *made).collect();
+    late.sort_unstable();
+    late.reverse();
+    late
+}
+
+#[test]
+fn a_trickling_source_does_not_leave_items_waiting() {
+    within("trickle", || {
+        for waiting in [true, false] {
+            let stored = Mutex::new(Vec::new());
+            let pool = pool(2);
+            let keep = store::from_fn(|made: Instant| {
+                stored.lock().unwrap().push((made, Instant::now()));
+                Ok::<(), String>(())
+            });
+            if waiting {
+                Pipeline::extract(source::waiting(trickle())).pool(&pool).map(|made| made).ordered().store(keep).run()
+            } else {
+                Pipeline::extract(trickle()).pool(&pool).map(|made| made).ordered().store(keep).run()
+            }
+            .unwrap();
+            let late = lateness(&stored.into_inner().unwrap());
+            // An item that waited for its successor would be 2 ms late, one that waited for a morsel far more. The worst
+            // few are left to the machine's own whims.
+            assert!(late[20] < Duration::from_millis(2), "waiting source {waiting}: {:?}", &late[..25]);
+        }
+    });
+}
+
+#[test]
+fn a_batch_is_let_go_when_it_is_old() {
+    within("old batches", || {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let (seen, batches) = crossbeam_channel::unbounded();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                Pipeline::extract(source::channel(receiver))
+                    .batch_within(1_000, Duration::from_millis(5))
+                    .for_each(move |batch: Vec<u32>| seen.send(batch).unwrap())
+                    .run()
+                    .unwrap();
+            });
+            for item in 0..3 {
+                sender.send(item).unwrap();
+                let batch = batches.recv_timeout(Duration::from_secs(10)).expect("the batch was never let go");
+                assert_eq!(batch, [item]);
+            }
+            drop(sender);
+        });
+    });
+}

@@ -1,0 +1,47 @@
+//! A progress bar, on a terminal.
+
+use gristmill::Monitor;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, stderr};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+/// How often the bar is drawn.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// Calls `run` while a thread draws how far it is, from the counters of the run. The workers know nothing of it. If
+/// standard error is not a terminal there is neither a bar nor a thread.
+pub fn watch<T>(monitor: &Monitor, expected_pieces: u64, run: impl FnOnce() -> T) -> T {
+    if !stderr().is_terminal() {
+        return run();
+    }
+    let (running, ended) = sync_channel::<()>(0);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let bar = bar(expected_pieces);
+            while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
+                draw(&bar, monitor);
+            }
+            bar.finish_and_clear();
+        });
+        // Dropped also when `run` panics, which ends the thread.
+        let _running = running;
+        run()
+    })
+}
+
+fn bar(expected_pieces: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(expected_pieces), ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}  {elapsed}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn draw(bar: &ProgressBar, monitor: &Monitor) {
+    let Some(snapshot) = monitor.snapshot() else { return };
+    let rows = snapshot.stage("enrich").map_or(0, |stage| stage.items_out);
+    let rejected = snapshot.totals().dead;
+    bar.set_position(snapshot.totals().extracted);
+    bar.set_message(format!("{rows} rows, {rejected} rejected"));
+}
