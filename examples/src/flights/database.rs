@@ -177,33 +177,40 @@ pub struct Line {
     pub tally: Tally,
 }
 
-const FIGURES: &str = "count(*), count(dep_delay), total(dep_delay), count(arr_delay), total(arr_delay)";
-
-/// The flights of each carrier, the largest first.
-///
-/// # Errors
-///
-/// When the database cannot be read.
-pub fn carriers(database: &Connection) -> rusqlite::Result<Vec<Line>> {
-    lines(database, "carrier", "airline", 2)
+impl Line {
+    /// One of its names as a code.
+    #[must_use]
+    pub fn code(&self, name: usize) -> Option<Code<8>> {
+        self.names.get(name)?.as_ref()?.parse().ok()
+    }
 }
 
-/// The flights of each route, the busiest first.
+/// The flights of each carrier and of each route, the most first.
 ///
 /// # Errors
 ///
 /// When the database cannot be read.
-pub fn routes(database: &Connection) -> rusqlite::Result<Vec<Line>> {
-    lines(database, "origin, dest", "dest_name", 3)
+pub fn carriers_and_routes(database: &Connection) -> rusqlite::Result<(Vec<Line>, Vec<Line>)> {
+    // One look at all rows; carriers and routes are sums of what comes out.
+    database.execute_batch(
+        "CREATE TEMP TABLE groups AS
+         SELECT carrier, origin, dest, max(airline) AS airline, max(dest_name) AS dest_name, count(*) AS flights,
+                count(dep_delay) AS departed, total(dep_delay) AS dep_delay,
+                count(arr_delay) AS arrived, total(arr_delay) AS arr_delay
+         FROM flights GROUP BY carrier, origin, dest",
+    )?;
+    Ok((lines(database, "carrier", "airline", 2)?, lines(database, "origin, dest", "dest_name", 3)?))
 }
 
 fn lines(database: &Connection, group: &str, name: &str, n_names: usize) -> rusqlite::Result<Vec<Line>> {
-    let sql =
-        format!("SELECT {group}, max({name}), {FIGURES} FROM flights GROUP BY {group} ORDER BY count(*) DESC, 1, 2");
+    let sql = format!(
+        "SELECT {group}, max({name}), sum(flights), sum(departed), sum(dep_delay), sum(arrived), sum(arr_delay)
+         FROM groups GROUP BY {group} ORDER BY sum(flights) DESC, {group}"
+    );
     let line = |row: &Row<'_>| {
         let names = (0..n_names).map(|column| row.get(column)).collect::<Result<_, _>>()?;
         let count = |column: usize| row.get::<_, i64>(n_names + column).map(i64::unsigned_abs);
-        // Of no values at all `sum` is NULL; `total` is 0, as a float, which holds whole minutes exactly.
+        // A float, as `total` makes it: 0 rather than NULL for no values, and exact for whole minutes.
         let minutes = |column: usize| row.get::<_, f64>(n_names + column).map(|minutes| minutes as i64);
         let tally = Tally {
             flights: count(0)?,
@@ -215,13 +222,4 @@ fn lines(database: &Connection, group: &str, name: &str, n_names: usize) -> rusq
         Ok(Line { names, tally })
     };
     database.prepare(&sql)?.query_map((), line)?.collect()
-}
-
-/// A code of a line, for comparing with a group.
-impl Line {
-    /// One of its names as a code.
-    #[must_use]
-    pub fn code(&self, name: usize) -> Option<Code<8>> {
-        self.names.get(name)?.as_ref()?.parse().ok()
-    }
 }

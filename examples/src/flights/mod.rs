@@ -13,7 +13,8 @@
 //! - A row that does not parse is not the end: it goes to a file with its path, line and reason, and is counted.
 //! - A carrier or airport that the tables do not know is stored without a name.
 //! - The database is made in a directory beside its place and moved there when all has succeeded: there is either a whole
-//!   one or none. `--replace` keeps the old one until then.
+//!   one or none. `--replace` keeps the old one until then. A run that is killed leaves its `.flights-` directory behind,
+//!   which may be removed.
 
 pub mod args;
 pub mod code;
@@ -119,8 +120,7 @@ pub fn run(job: &Job) -> anyhow::Result<Summary> {
 /// Reads the figures back, compares them with those taken on the way, and puts the database in its place.
 fn finish(job: &Job, draft: Draft, stored: u64, report: Report<Groups<Key, Tally>>) -> anyhow::Result<Summary> {
     let database = draft.read()?;
-    let carriers = database::carriers(&database)?;
-    let routes = database::routes(&database)?;
+    let (carriers, routes) = database::carriers_and_routes(&database).context("could not read the database back")?;
     drop(database);
 
     let groups: BTreeMap<Key, Tally> = report.output.iter().map(|(key, tally)| (*key, *tally)).collect();

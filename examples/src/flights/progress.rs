@@ -1,9 +1,9 @@
 //! A progress bar, on a terminal.
 
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use gristmill::Monitor;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, stderr};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 /// How often the bar is drawn.
@@ -15,7 +15,7 @@ pub fn watch<T>(monitor: &Monitor, expected_pieces: u64, run: impl FnOnce() -> T
     if !stderr().is_terminal() {
         return run();
     }
-    let (running, ended) = sync_channel::<()>(0);
+    let (running, ended) = bounded::<()>(0);
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let bar = bar(expected_pieces);

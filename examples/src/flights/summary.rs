@@ -46,7 +46,7 @@ impl fmt::Display for Summary {
         writeln!(f, "\n{}", self.report)?;
         writeln!(f, "\n{} rows are in `{}`", self.stored, self.database.display())?;
         if self.rejected > 0 {
-            writeln!(f, "{} rows were rejected: see `{}`", self.rejected, self.dead_letters.display())?;
+            writeln!(f, "rejected rows: {}, see `{}`", self.rejected, self.dead_letters.display())?;
         }
         Ok(())
     }

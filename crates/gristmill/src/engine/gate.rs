@@ -15,9 +15,15 @@
 //!
 //! - `charged` is the sum of the charges of all living permits, plus what fillers have reserved, plus what open batches
 //!   and the buffers of source threads hold.
-//! - A refusal leaves a mark (`refused`, or a sleeper on `room`); whoever gives something back while the mark stands
-//!   wakes the refused. Mark and counters are under one lock, so there is no gap between them.
+//! - A refusal leaves a mark (`refused`); whoever gives something back while the mark stands wakes the refused. Mark and
+//!   counters are under one lock, so there is no gap between them.
 //! - One item larger than the whole budget passes when it is alone: nothing else is charged.
+//!
+//! # The race that almost was
+//!
+//! A filler enters while one morsel is in flight, so it is not alone. The morsel ends and finds no mark. The filler pulls
+//! an item larger than the budget, may not take it, gives its grant back and leaves a mark for somebody who has gone: the
+//! run hung. So a grant carries the number of returns at its time, and one that is out of date is not a refusal.
 
 use super::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::Arc;
@@ -44,6 +50,8 @@ struct State {
     refused: bool,
     /// Something was given back since: the refused should look again.
     freed: bool,
+    /// How often something was given back: a grant made before the last time may be out of date.
+    returns: u64,
     stopped: bool,
 }
 
@@ -56,6 +64,13 @@ pub(crate) struct Grant {
     pub(crate) allowance: usize,
     /// Nothing else is in flight or charged, so one item of any size may pass.
     pub(crate) alone: bool,
+    /// The gate's returns when this was granted.
+    returns: u64,
+}
+
+impl Grant {
+    /// For items that are charged already.
+    pub(crate) const UNLIMITED: Grant = Grant { reserved: 0, allowance: usize::MAX, alone: true, returns: 0 };
 }
 
 impl Gate {
@@ -86,7 +101,7 @@ impl Gate {
         let mut state = self.state.lock();
         self.check_window(&mut state)?;
         let grant = match self.budget {
-            None => Grant { reserved: 0, allowance: usize::MAX, alone: true },
+            None => Grant::UNLIMITED,
             Some(budget) => {
                 let alone = state.in_flight == 0 && state.charged == 0;
                 let left = budget.saturating_sub(state.charged);
@@ -95,7 +110,7 @@ impl Gate {
                     return Err(Refused { quiet: state.in_flight == 0 });
                 }
                 state.charged += left;
-                Grant { reserved: left, allowance: state.growth.unpredict(left), alone }
+                Grant { reserved: left, allowance: state.growth.unpredict(left), alone, returns: state.returns }
             }
         };
         state.in_flight += 1;
@@ -118,15 +133,19 @@ impl Gate {
         Permit { slot: Some(Arc::new(slot)), gate: Arc::clone(self), charge, bytes, source_bytes: bytes }
     }
 
-    /// Gives slot and reserve back unused, as the next item does not fit, and leaves the mark of a refusal.
-    pub(crate) fn decline(&self, mut slot: Slot, grant: Grant) -> Refused {
+    /// Gives slot and reserve back unused, as the next item does not fit. Leaves the mark of a refusal; or, if something
+    /// was given back since the grant, returns `None`: the item may fit now, and who gave back has seen no mark.
+    pub(crate) fn decline(&self, mut slot: Slot, grant: Grant) -> Option<Refused> {
         slot.gate = None;
         let mut state = self.state.lock();
         state.in_flight -= 1;
         state.charged -= grant.reserved;
+        if state.returns != grant.returns {
+            return None;
+        }
         // Others whom this reserve kept out are not woken: what kept this one out is still in flight, and will wake all.
         state.refused = true;
-        Refused { quiet: state.in_flight == 0 }
+        Some(Refused { quiet: state.in_flight == 0 })
     }
 
     /// The permit for items that a source thread has charged already; without a slot, only to be dropped.
@@ -163,6 +182,12 @@ impl Gate {
         }
     }
 
+    /// Whether somebody was refused while no morsel is in flight: only open batches can hold what he waits for.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let state = self.state.lock();
+        state.refused && state.in_flight == 0
+    }
+
     /// Takes the mark that something was given back to somebody refused.
     pub(crate) fn take_freed(&self) -> bool {
         std::mem::take(&mut self.state.lock().freed)
@@ -195,6 +220,7 @@ impl Gate {
     }
 
     fn wake(&self, state: &mut MutexGuard<'_, State>) {
+        state.returns += 1;
         if std::mem::take(&mut state.refused) {
             state.freed = true;
             self.room.notify_all();

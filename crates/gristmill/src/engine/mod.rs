@@ -306,6 +306,9 @@ impl<'env> Engine<'env> {
             self.shared.heed_cancel();
         }
         self.nodes.iter().for_each(|node| node.tick(driver));
+        if self.shared.gate.is_held_up() {
+            driver.relieve();
+        }
         driver.settle();
     }
 }

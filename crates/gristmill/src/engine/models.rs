@@ -1,1 +1,185 @@
-//! Models of the engine's synchronization, for loom.
+//! Models of the engine's synchronization: loom tries every interleaving of them.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p gristmill --release --lib models`
+
+use super::crew::Crew;
+use super::funnel::{Funnel, Order, Sequenced, Turn};
+use super::gate::Gate;
+use super::sync::Mutex;
+use loom::thread;
+use std::sync::Arc;
+
+/// Work that arrives while the last worker is about to go home is done by somebody.
+fn no_work_is_left_behind(max: usize, producers: usize) {
+    loom::model(move || {
+        let crew = Arc::new(Crew::new(max));
+        let work = Arc::new(Mutex::new(0u32));
+        let threads: Vec<_> = (0..producers)
+            .map(|_| {
+                let (crew, work) = (Arc::clone(&crew), Arc::clone(&work));
+                thread::spawn(move || {
+                    *work.lock() += 1;
+                    if crew.raise() {
+                        work_until_idle(&crew, &work, max);
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(*work.lock(), 0, "work was left behind");
+        assert_eq!(crew.active(), 0);
+    });
+}
+
+fn work_until_idle(crew: &Crew, work: &Mutex<u32>, max: usize) {
+    loop {
+        assert!(crew.active() <= max);
+        let seen = crew.seen();
+        let mut left = work.lock();
+        let found = *left > 0;
+        *left -= u32::from(found);
+        drop(left);
+        if !found && crew.retire(seen) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_crew_of_one_leaves_no_work_behind() {
+    no_work_is_left_behind(1, 3);
+}
+
+#[test]
+fn a_crew_of_two_leaves_no_work_behind() {
+    no_work_is_left_behind(2, 3);
+}
+
+struct Numbered(u64);
+
+impl Sequenced for Numbered {
+    fn seq(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Hands in `seq`, and takes turns if they are to be had.
+fn hand_in(funnel: &Funnel<Numbered>, consumed: &Mutex<Vec<u64>>, mine: bool) {
+    if !mine {
+        return;
+    }
+    loop {
+        match funnel.turn() {
+            Turn::Take(Numbered(seq)) => consumed.lock().push(seq),
+            Turn::Finish => consumed.lock().push(u64::MAX),
+            Turn::Leave => return,
+        }
+    }
+}
+
+/// Everything handed in is consumed, in order, by somebody; then the end is seen, once.
+fn all_is_consumed(order: Order, morsels: u64) {
+    loom::model(move || {
+        let funnel = Arc::new(Funnel::new(order));
+        let consumed = Arc::new(Mutex::new(Vec::new()));
+        let left = Arc::new(Mutex::new(morsels));
+        for seq in 0..morsels {
+            // Strangers, each with a key of its own.
+            funnel.expect(seq, [1 << seq, 0, 0, 0]);
+        }
+        let threads: Vec<_> = (0..morsels)
+            .map(|seq| {
+                let (funnel, consumed, left) = (Arc::clone(&funnel), Arc::clone(&consumed), Arc::clone(&left));
+                thread::spawn(move || {
+                    let mine = funnel.offer(Numbered(seq));
+                    hand_in(&funnel, &consumed, mine);
+                    let mut left = left.lock();
+                    *left -= 1;
+                    let last = *left == 0;
+                    drop(left);
+                    if last {
+                        let mine = funnel.close();
+                        hand_in(&funnel, &consumed, mine);
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let mut consumed = consumed.lock();
+        assert_eq!(consumed.pop(), Some(u64::MAX), "the end was not seen, or not last");
+        if order != Order::Source {
+            consumed.sort_unstable();
+        }
+        assert_eq!(*consumed, (0..morsels).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_funnel_in_source_order_consumes_all() {
+    all_is_consumed(Order::Source, 3);
+}
+
+#[test]
+fn an_unordered_funnel_consumes_all() {
+    all_is_consumed(Order::Unordered, 3);
+}
+
+#[test]
+fn a_funnel_in_key_order_consumes_all() {
+    all_is_consumed(Order::Key, 2);
+}
+
+/// Whoever the gate refuses is called by whoever gives something back: nobody is left outside an open gate.
+fn the_refused_are_called(window: usize, budget: Option<usize>, item: usize) {
+    loom::model(move || {
+        let gate = Gate::new(window, budget);
+        // Growth is known from here on, and one morsel of 5 bytes is in flight.
+        let (slot, grant) = gate.enter().unwrap();
+        drop(gate.settle(slot, grant, 1));
+        let (slot, grant) = gate.enter().unwrap();
+        let in_flight = gate.settle(slot, grant, 5);
+        let leaver = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || {
+                drop(in_flight);
+                gate.take_freed()
+            })
+        };
+        let entered = enter(&gate, item);
+        let called = leaver.join().unwrap();
+        assert!(entered || called || gate.take_freed(), "refused, and nobody called");
+        if !entered {
+            assert!(enter(&gate, item), "called into a closed gate");
+        }
+        assert_eq!(gate.bytes().0, 0);
+    });
+}
+
+/// Tries to bring in an item as a filler does; false when refused.
+fn enter(gate: &Arc<Gate>, item: usize) -> bool {
+    loop {
+        let Ok((slot, grant)) = gate.enter() else { return false };
+        if item <= grant.allowance || grant.alone {
+            drop(gate.settle(slot, grant, item));
+            return true;
+        }
+        if gate.decline(slot, grant).is_some() {
+            return false;
+        }
+    }
+}
+
+#[test]
+fn a_full_window_calls_the_refused() {
+    the_refused_are_called(1, None, 1);
+}
+
+#[test]
+fn a_spent_budget_calls_the_refused() {
+    the_refused_are_called(4, Some(10), 7);
+}
+
+#[test]
+fn an_item_larger_than_the_budget_is_called_when_it_is_alone() {
+    the_refused_are_called(4, Some(10), 100);
+}

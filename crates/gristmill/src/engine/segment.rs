@@ -225,8 +225,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         }
         let charges = feed.charges();
         let entered = if charges {
-            let unlimited = Grant { reserved: 0, allowance: usize::MAX, alone: true };
-            self.shared.gate.enter_charged().map(|slot| (slot, unlimited))
+            self.shared.gate.enter_charged().map(|slot| (slot, Grant::UNLIMITED))
         } else {
             self.shared.gate.enter()
         };
@@ -246,8 +245,12 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         });
         if items.is_empty() && !filled.ended {
             // The next item does not fit beside what is in flight.
-            let refused = self.shared.gate.decline(slot, grant);
-            return self.refuse(feed, refused.quiet, driver);
+            self.filled.put(items);
+            if let Some(refused) = self.shared.gate.decline(slot, grant) {
+                return self.refuse(feed, refused.quiet, driver);
+            }
+            self.return_feed(Some(feed), began, false, driver);
+            return Step::Done;
         }
         let permit = if charges {
             self.shared.gate.adopt(Some(slot), filled.charge, filled.bytes)

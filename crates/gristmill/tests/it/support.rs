@@ -2,6 +2,7 @@
 
 use gristmill::Report;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
 use std::sync::Once;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -16,7 +17,8 @@ pub fn within<R: Send + 'static>(what: &str, body: impl FnOnce() -> R + Send + '
         result
     });
     if wait.recv_timeout(Duration::from_secs(30)) == Err(mpsc::RecvTimeoutError::Timeout) {
-        eprintln!("HANG: {what}");
+        // Not `eprintln!`, which the harness captures and would lose in the abort.
+        let _ = writeln!(std::io::stderr(), "HANG: {what}");
         std::process::abort();
     }
     worker.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
