@@ -1,4 +1,68 @@
-//! Parallel data processing on one machine: extract → transform → store.
+//! Parallel data processing on one machine: **extract → transform → store**.
+//!
+//! Chain closures on a [`Pipeline`], close it with an end, and [`run`](Run::run) it: every core is busy, memory stays
+//! under a stated number of bytes, order is kept when asked for, each bad record is accounted for, and the [`Report`]
+//! names the bottleneck.
+//!
+//! ```
+//! use gristmill::{Chunks, prelude::*};
+//!
+//! # let path = std::env::temp_dir().join("gristmill-doc-readings.csv");
+//! # std::fs::write(&path, "paris,21.5\nlima,x\nparis,19.5\nlima,16.0\n").unwrap();
+//! let report = Pipeline::extract(Chunks::open(&path).unwrap().lines()) // pieces of whole lines, read ahead
+//!     .flat_map(|chunk| chunk.into_lines())
+//!     .try_map(|(number, line)| parse(&line).ok_or(format!("line {number}"))) // on every core
+//!     .on_error(OnError::collect()) // a bad line is noted, not fatal
+//!     .group_by(|(city, _)| city.clone())
+//!     .fold(|| (0.0, 0), |sum, (_, value)| { sum.0 += value; sum.1 += 1; }, |sum, other| { sum.0 += other.0; sum.1 += other.1; })
+//!     .run()?;
+//!
+//! assert_eq!(report.output.get("paris"), Some(&(41.0, 2)));
+//! assert_eq!(report.failures[0].message, "line 2");
+//! println!("{report}"); // a line a stage, the accounts, and what held the run back
+//! # fn parse(line: &[u8]) -> Option<(String, f64)> {
+//! #     let (city, value) = std::str::from_utf8(line).ok()?.split_once(',')?;
+//! #     Some((city.to_owned(), value.parse().ok()?))
+//! # }
+//! # Ok::<(), gristmill::Error>(())
+//! ```
+//!
+//! # Words
+//!
+//! | word | means |
+//! | --- | --- |
+//! | item | one value travelling through the pipeline |
+//! | stage | extract, transform or store; has a name |
+//! | segment | stages fused into one loop |
+//! | morsel | a run of consecutive items moved as one; the engine picks its size |
+//! | window | how many morsels may be in flight |
+//! | budget | how many bytes may be in flight |
+//! | position | where in the source an item came from, counted from zero |
+//! | dead letter | an item that failed for good, with stage, attempts, error and position |
+//! | chunk | a piece of a file that holds whole records |
+//!
+//! # Where things run
+//!
+//! - Stages that compute (`map`, `filter`, `flat_map` …) run on rayon's global pool, or [another](Pipeline::pool), fused
+//!   into one loop. They never block a pool thread, so a pool of one thread is enough for any pipeline, and rayon calls
+//!   inside a transform use the same pool.
+//! - What waits has threads of its own: [`map_blocking`](Pipeline::map_blocking), a source or a store that
+//!   [may wait](Source::may_wait), a store of dead letters.
+//! - A source or an end that never waits needs no thread: the workers pull and store, one at a time.
+//! - The thread that calls `run` sleeps, and looks after the run every [flush interval](Pipeline::flush_interval).
+//!
+//! # Guarantees
+//!
+//! - Every item ends exactly once: stored, filtered, skipped, dead, or lost with a run that was aborted. The
+//!   [accounts](Totals) balance.
+//! - With a [memory budget](Pipeline::memory_budget), what is in flight stays within it, plus one item.
+//! - [`ordered`](Pipeline::ordered) keeps source order whatever the stages do; [`ordered_by_key`](Pipeline::ordered_by_key)
+//!   that of each key.
+//! - A panic in a closure is the failure of one item. The exceptions: in a fold, a source or a state's `init`, where it
+//!   ends the run; and a panic while another unwinds, or a stack overflow, which end the process.
+//! - A run always ends, and takes its threads along: [`Error::report`] says how far it came.
+//!
+//! Not built yet: retry, checkpoint and resume.
 
 pub mod prelude;
 pub mod source;
@@ -29,3 +93,8 @@ pub use report::{Failure, Kind, Report, StageReport, Totals, Verdict};
 pub use source::Source;
 pub use store::{Outcome, Store};
 pub use weight::{Bytes, Weight};
+
+/// The program in the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
