@@ -82,7 +82,7 @@ impl LineChunks {
     }
 
     /// What is left of a chunk when the lines to be skipped are gone.
-    fn without_skipped(&mut self, chunk: Chunk) -> Chunk {
+    fn without_skipped(&mut self, chunk: &Chunk) -> Chunk {
         let mut start = 0;
         let skipped = self.skip.min(self.lines - chunk.lines_before);
         for _ in 0..skipped {
@@ -110,7 +110,7 @@ impl Source for LineChunks {
                     return Some(Err(ChunkError { path: self.path.clone(), action: "read", source }));
                 }
             };
-            let chunk = if self.skip > 0 { self.without_skipped(chunk) } else { chunk };
+            let chunk = if self.skip > 0 { self.without_skipped(&chunk) } else { chunk };
             if !chunk.is_empty() {
                 return Some(Ok(chunk));
             }

@@ -50,7 +50,7 @@ impl Cost {
     /// How many items take one of `threads` threads `nanos`; one while nothing is known.
     pub(crate) fn share(&self, nanos: u64, threads: usize) -> usize {
         let cost = self.nanos.load(Relaxed) * threads as u64;
-        if cost == 0 { 1 } else { (nanos * 1024 / cost).max(1) as usize }
+        (nanos * 1024).checked_div(cost).unwrap_or(1).max(1) as usize
     }
 }
 

@@ -72,7 +72,7 @@ fn the_table_is_aligned_and_says_what_happened() {
     assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
     assert!(text.contains("└ check"), "{text}");
     assert!(text.contains("1,000 extracted = 5 stored + 494 combined + 500 filtered + 1 skipped"), "{text}");
-    assert_eq!(report.stage("check").map(|stage| stage.failed()), Some(1));
+    assert_eq!(report.stage("check").map(gristmill::StageReport::failed), Some(1));
 }
 
 #[test]
