@@ -1,7 +1,7 @@
 //! Items as lines of a file: where dead letters go.
 //!
-//! The file is made when the first line comes, so a run without dead letters leaves none behind. Lines are buffered;
-//! they are handed to the system when nothing has come for a while, and are on the disk when the store is finished.
+//! The file is made when the first line comes, so a run without dead letters leaves none behind. Lines are buffered:
+//! they are handed to the system when the store is flushed, and are on the disk when it is finished.
 //! A run that was aborted keeps what was written: it says what was wrong.
 
 use gristmill::{Outcome, Store};

@@ -85,8 +85,8 @@ pub use error::{BoxError, Error};
 pub use monitor::Monitor;
 pub use op::{Each, Expand, Extracted, Handle, Last, Operator, Then};
 pub use pipeline::{
-    Collect, Extended, Extraction, ForEach, GroupBy, Groups, IntoIter, IntoPipeline, Oks, Pipeline, Pool, Reduce,
-    Resumed, Run, StoreEnd, Terminal,
+    Collect, Extended, Extraction, ForEach, GroupBy, Groups, IntoIter, IntoPipeline, Joined, Oks, Pipeline, Pool,
+    Reduce, Resumed, Run, StoreEnd, Terminal,
 };
 pub use policy::{Cause, DeadLetter, OnError};
 pub use report::{Failure, Kind, Report, StageReport, Totals, Verdict};

@@ -15,6 +15,7 @@ use crate::weight::Scale;
 use parking_lot::{Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -244,8 +245,18 @@ fn draw<'env, S: Source>(
     driver: Driver<'_, 'env>,
 ) {
     let shared = driver.shared();
+    let cell = intake.state.lock().cell.clone();
+    let mut now = shared.now();
+    let mut lap = |counter: fn(&StageCell) -> &AtomicU64| {
+        let before = std::mem::replace(&mut now, shared.now());
+        if let Some(cell) = &cell {
+            counter(cell).fetch_add(now - before, Relaxed);
+        }
+    };
     while !shared.is_stopped() && !shared.is_draining() {
-        let item = match source.pull_within(SOURCE_PATIENCE) {
+        let pulled = source.pull_within(SOURCE_PATIENCE);
+        lap(|cell| &cell.busy_nanos);
+        let item = match pulled {
             Ok(Some(item)) => item,
             Ok(None) => return,
             Err(TimedOut) => continue,
@@ -254,6 +265,7 @@ fn draw<'env, S: Source>(
         let charge = shared.gate.charge_blocking(weight, || driver.relieve());
         // Without a charge the run has stopped: nothing was counted in flight, and the sweep finds the item.
         intake.lay(item, charge.map_or((0, 0), |charge| (weight, charge)), driver);
+        lap(|cell| &cell.blocked_nanos);
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Segment<'env, In, Op: Operator<'env, In>> {
     input: Mutex<Input<'env, In>>,
     /// How many workers may be inside.
     limit: usize,
+    /// Workers fill morsels from the source themselves.
+    fills: bool,
     keys: Option<KeyScribe<'env, In>>,
     filled: Arc<Recycler<In>>,
     out: AnyInlet<'env, Op::Out>,
@@ -122,6 +124,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             Head::Stage(connect) => (FeedPlace::None, Some(connect)),
         };
         let has_feed = stage_before.is_none();
+        let fills = matches!(&feed, FeedPlace::Here(feed) if !feed.charges());
         let keys = layout.key_bits.map(|key_bits| KeyScribe { key_bits, announce: plan.announcements() });
         let segment = Arc::new(Segment {
             runner: Runner::new(op, cells, has_feed, layout.output_scale, plan),
@@ -136,6 +139,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
                 refused_since: None,
             }),
             limit,
+            fills,
             keys,
             filled: Recycler::new(),
             out,
@@ -334,7 +338,10 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
 
     fn process_from(&self, morsel: Morsel<In>, began: u64, driver: Driver<'_, 'env>) {
         let filled_at = self.shared.now();
-        self.runner.cells[0].busy_nanos.fetch_add(filled_at - began, Relaxed);
+        // A source with a thread of its own measures itself.
+        if self.fills {
+            self.runner.cells[0].busy_nanos.fetch_add(filled_at - began, Relaxed);
+        }
         let out = self.runner.run(morsel, filled_at, began);
         self.push_out(out, driver);
     }

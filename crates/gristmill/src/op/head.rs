@@ -85,35 +85,41 @@ impl<'env, T, E> Last<'env> for Extracted<'env, T, E> {
     }
 }
 
-/// A stage that runs elsewhere, on threads of its own or as a serial step: passes its results on, and stands for it
-/// where the stage is named or given a policy.
-pub struct Handle<'env, T, U, E> {
-    policy: SharedPolicy<'env, T, E>,
+/// What follows a border: passes on the results of a stage that runs elsewhere. Where that stage can be named or given a
+/// policy, `P` is the policy.
+pub struct Handle<U, P> {
+    policy: P,
     makes: PhantomData<fn() -> U>,
 }
 
 /// A policy that can be changed until the run takes it.
 pub(crate) type SharedPolicy<'env, T, E> = Arc<Mutex<Policy<'env, T, E>>>;
 
-impl<T, U, E> fmt::Debug for Handle<'_, T, U, E> {
+impl<U, P> fmt::Debug for Handle<U, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Handle").field(&self.policy.lock().stage()).finish()
+        f.write_str("Handle")
     }
 }
 
-impl<'env, T, U, E> Handle<'env, T, U, E> {
+impl<U> Handle<U, ()> {
+    /// The handle of a border that is no stage.
+    pub(crate) fn border() -> Self {
+        Handle { policy: (), makes: PhantomData }
+    }
+}
+
+impl<'env, T, U, E> Handle<U, SharedPolicy<'env, T, E>> {
     /// The handle, and the policy that the stage takes when the run begins.
-    pub(crate) fn new(name: String) -> (Self, SharedPolicy<'env, T, E>) {
+    pub(crate) fn stage(name: String) -> (Self, SharedPolicy<'env, T, E>) {
         let policy = Arc::new(Mutex::new(Policy::new(name)));
         (Handle { policy: Arc::clone(&policy), makes: PhantomData }, policy)
     }
 }
 
-impl<'env, T, U, E> Operator<'env, U> for Handle<'env, T, U, E>
+impl<'env, U, P> Operator<'env, U> for Handle<U, P>
 where
-    T: Send + 'env,
     U: Send + 'env,
-    E: Send + 'env,
+    P: Send + Sync + 'env,
 {
     type Out = U;
     type State = ();
@@ -152,7 +158,7 @@ where
     }
 }
 
-impl<'env, T, U, E> Last<'env> for Handle<'env, T, U, E> {
+impl<'env, T, U, E> Last<'env> for Handle<U, SharedPolicy<'env, T, E>> {
     type Failed = T;
     type Error = E;
 

@@ -17,6 +17,7 @@ mod head;
 
 pub use each::Each;
 pub use expand::Expand;
+pub(crate) use head::SharedPolicy;
 pub use head::{Extracted, Handle};
 
 use crate::engine::{Context, Head, Plan};

@@ -284,10 +284,11 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Consumer<'
             return;
         }
         let began = self.shared.now();
+        let items = morsel.items.len() as u64;
         self.store_all(&mut morsel);
         let ended = self.shared.now();
         self.cell.busy_nanos.fetch_add(ended - began, Relaxed);
-        self.cell.latency.record(ended.saturating_sub(morsel.born), morsel.source_items);
+        self.cell.latency.record(ended.saturating_sub(morsel.born), items);
     }
 
     fn close(&mut self, _: Driver<'_, 'env>) {

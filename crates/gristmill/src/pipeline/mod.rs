@@ -20,7 +20,7 @@ use crate::engine::{
 };
 use crate::error::BoxError;
 use crate::monitor::Monitor;
-use crate::op::{Each, Expand, Extracted, Handle, Last, Operator, Then};
+use crate::op::{Each, Expand, Extracted, Handle, Last, Operator, SharedPolicy, Then};
 use crate::policy::OnError;
 use crate::report::{Kind, StageCell};
 use crate::source::Source;
@@ -92,7 +92,9 @@ impl Names {
 /// A pipeline that begins with a source's items.
 pub type Extraction<'env, T, E> = Pipeline<'env, Result<T, E>, Extracted<'env, T, E>>;
 /// A pipeline whose last stage runs on threads of its own, or serially.
-pub type Resumed<'env, T, U, E> = Pipeline<'env, U, Handle<'env, T, U, E>>;
+pub type Resumed<'env, T, U, E> = Pipeline<'env, U, Handle<U, SharedPolicy<'env, T, E>>>;
+/// A pipeline after a fork or a merge.
+pub type Joined<'env, U> = Pipeline<'env, U, Handle<U, ()>>;
 /// A pipeline with one more per-item stage.
 pub type Extended<'env, In, Op, Next> = Pipeline<'env, In, Then<Op, Next>>;
 
@@ -515,7 +517,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
                 .refuse("workers of map_blocking", format!("is {workers}, more than {MOST_THREADS} threads"));
         }
         sealed.settings.own_threads += workers.min(MOST_THREADS);
-        let (handle, policy) = Handle::new(sealed.names.next(method));
+        let (handle, policy) = Handle::stage(sealed.names.next(method));
         sealed.resume(handle, Scale::of_type(), move |head, input_scale, plan, scale, out| {
             let name = policy.lock().stage().to_owned();
             let mut each = Each::new(name.clone(), call);
@@ -548,7 +550,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     fn batched(self, count: usize, bytes: Bytes, age: Option<Duration>) -> Resumed<'env, (), Vec<Op::Out>, Infallible> {
         let mut sealed = self.seal();
         sealed.settings.refuse_zero("batch", count.min(bytes.get()));
-        let (handle, policy) = Handle::new(sealed.names.next("batch"));
+        let (handle, policy) = Handle::stage(sealed.names.next("batch"));
         let limits = BatchLimits { count: count.max(1), bytes: bytes.get(), age };
         let batch_scale = engine::batch_scale(&sealed.scale);
         sealed.resume(handle, batch_scale, move |head, input_scale, plan, scale, out| {
@@ -566,7 +568,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
 
     /// Gives each item to a side branch as well: `branch` gets a pipeline of copies and closes it with an end of its own.
     ///
-    /// Both branches share window and budget, and the settings of the main one. Call it again for a third.
+    /// Both branches share window and budget, and the settings of the main one. Call it again for a third. A panic in
+    /// `clone` aborts the run.
     ///
     /// # Examples
     ///
@@ -582,10 +585,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     /// assert_eq!((report.output, rows), (10, vec![vec![1, 2], vec![3, 4]]));
     /// # Ok::<(), gristmill::Error>(())
     /// ```
-    pub fn broadcast<R, K>(
-        self,
-        branch: impl FnOnce(Resumed<'env, (), Op::Out, Infallible>) -> Run<'env, R, K>,
-    ) -> Resumed<'env, (), Op::Out, Infallible>
+    pub fn broadcast<R, K>(self, branch: impl FnOnce(Joined<'env, Op::Out>) -> Run<'env, R, K>) -> Joined<'env, Op::Out>
     where
         Op::Out: Clone,
         R: Send + 'env,
@@ -599,7 +599,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
 
     /// Sends the items for which the predicate holds to a side branch, and only there; the others go on.
     ///
-    /// `branch` gets a pipeline of them and closes it with an end of its own. Call it again for a third way.
+    /// `branch` gets a pipeline of them and closes it with an end of its own. Call it again for a third way. A panic in
+    /// the predicate aborts the run; a predicate that may fail belongs in a [`try_map`](Pipeline::try_map) before it.
     ///
     /// # Examples
     ///
@@ -618,8 +619,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     pub fn route<R, K>(
         self,
         predicate: impl Fn(&Op::Out) -> bool + Send + Sync + 'env,
-        branch: impl FnOnce(Resumed<'env, (), Op::Out, Infallible>) -> Run<'env, R, K>,
-    ) -> Resumed<'env, (), Op::Out, Infallible>
+        branch: impl FnOnce(Joined<'env, Op::Out>) -> Run<'env, R, K>,
+    ) -> Joined<'env, Op::Out>
     where
         R: Send + 'env,
         K: Terminal<'env, R, Output = ()>,
@@ -635,8 +636,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         self,
         method: &'static str,
         scale: Scale<'env, T>,
-        branch: impl FnOnce(Resumed<'env, (), T, Infallible>) -> Run<'env, R, K>,
-    ) -> Resumed<'env, (), T, Infallible>
+        branch: impl FnOnce(Joined<'env, T>) -> Run<'env, R, K>,
+    ) -> Joined<'env, T>
     where
         T: Send + 'env,
         How: engine::Forks<Op::Out, T> + 'env,
@@ -652,10 +653,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
             settings: Settings::default(),
             names: Names::default(),
         };
-        let mut side = branch(side.into_pipeline(Handle::new(method.to_owned()).0));
+        let mut side = branch(side.into_pipeline(Handle::border()));
         let side_problem = side.take_problem();
-        let (handle, _) = Handle::new(method.to_owned());
-        let mut resumed = sealed.resume(handle, scale, move |head, pair_scale, plan, scale, main| {
+        let mut resumed = sealed.resume(Handle::border(), scale, move |head, pair_scale, plan, scale, main| {
             side.open(plan);
             let Some(side) = found.lock().take() else {
                 plan.refuse(crate::Error::setting(
@@ -694,7 +694,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     pub fn merge<In2: Send + 'env, Op2: Operator<'env, In2, Out = Op::Out>>(
         self,
         other: Pipeline<'env, In2, Op2>,
-    ) -> Resumed<'env, (), Op::Out, Infallible> {
+    ) -> Joined<'env, Op::Out> {
         let mut sealed = self.seal();
         let mut other = other.seal();
         if let Some((setting, problem)) = other.settings.problem.take() {
@@ -704,9 +704,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
             sealed.settings.refuse("ordered_by_key", "cannot be kept across a merge");
         }
         sealed.settings.own_threads += other.settings.own_threads;
-        let (handle, _) = Handle::new("merge".to_owned());
         let scale = sealed.scale.clone();
-        sealed.resume(handle, scale, move |head, first_scale, plan, _, out| {
+        sealed.resume(Handle::border(), scale, move |head, first_scale, plan, _, out| {
             let order = plan.settings.order;
             let (first, second) = MergeInlet::connect(order, plan, out);
             other.head.connect(plan, other.scale, second);
@@ -747,9 +746,9 @@ pub(crate) struct Sealed<'env, T> {
 
 impl<'env, T: Send + 'env> Sealed<'env, T> {
     /// Goes on after a stage that connects itself like this, given the head before it and its scale.
-    fn resume<F, U, E>(
+    fn resume<U, P>(
         self,
-        handle: Handle<'env, F, U, E>,
+        handle: Handle<U, P>,
         scale: Scale<'env, U>,
         connect: impl FnOnce(
             Head<'env, T>,
@@ -759,22 +758,17 @@ impl<'env, T: Send + 'env> Sealed<'env, T> {
             engine::AnyInlet<'env, U>,
         ) + Send
         + 'env,
-    ) -> Resumed<'env, F, U, E>
+    ) -> Pipeline<'env, U, Handle<U, P>>
     where
-        F: Send + 'env,
         U: Send + 'env,
-        E: Send + 'env,
+        P: Send + Sync + 'env,
     {
         let Sealed { head, scale: input_scale, settings, names } = self;
         let head = Head::stage(move |plan, scale, out| connect(head, input_scale, plan, scale, out));
         Sealed { head, scale, settings, names }.into_pipeline(handle)
     }
 
-    fn into_pipeline<F, E>(self, handle: Handle<'env, F, T, E>) -> Resumed<'env, F, T, E>
-    where
-        F: Send + 'env,
-        E: Send + 'env,
-    {
+    fn into_pipeline<P: Send + Sync + 'env>(self, handle: Handle<T, P>) -> Pipeline<'env, T, Handle<T, P>> {
         Pipeline {
             head: self.head,
             op: handle,

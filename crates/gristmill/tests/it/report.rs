@@ -2,7 +2,7 @@
 
 use crate::support::{assert_balanced, pool, within};
 use gristmill::prelude::*;
-use gristmill::store;
+use gristmill::{source, store};
 use std::time::Duration;
 
 fn nap(millis: u64) {
@@ -11,8 +11,10 @@ fn nap(millis: u64) {
 
 #[test]
 fn the_verdict_names_a_slow_source() {
-    let items = (0..40u64).inspect(|_| nap(2));
-    let report = Pipeline::extract(items).map(|item| item).count().run().unwrap();
+    let items = || (0..40u64).inspect(|_| nap(2));
+    let report = Pipeline::extract(items()).map(|item| item).count().run().unwrap();
+    assert_eq!(report.verdict().stage.as_deref(), Some("extract"), "{report}");
+    let report = Pipeline::extract(source::waiting(items())).map(|item| item).count().run().unwrap();
     assert_eq!(report.verdict().stage.as_deref(), Some("extract"), "{report}");
 }
 
