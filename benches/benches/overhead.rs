@@ -24,9 +24,7 @@ fn overhead(criterion: &mut Criterion) {
 fn bench_case(criterion: &mut Criterion, case: &Case, job: &Job) {
     let resources = Resources::new(job.workers);
     let mut group = criterion.benchmark_group(case.to_string());
-    group
-        .throughput(Throughput::Elements(job.items))
-        .sample_size(20);
+    group.throughput(Throughput::Elements(job.items)).sample_size(20);
     for contender in CONTENDERS.into_iter().filter_map(Contender::named) {
         group.bench_function(contender.name, |bencher| {
             bencher.iter(|| (contender.run)(black_box(job), &resources));

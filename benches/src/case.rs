@@ -46,25 +46,13 @@ pub const GRAINS: [Grain; 7] = [
     even("1us", 1_000, 200_000),
     even("10us", 10_000, 30_000),
     even("100us", 100_000, 4_000),
-    Grain {
-        stages: Stages::Three,
-        ..even("three-1us", 1_000, 80_000)
-    },
+    Grain { stages: Stages::Three, ..even("three-1us", 1_000, 80_000) },
     // A hundredth of the items cost a hundred times: two microseconds an item on average.
-    Grain {
-        spread: Spread::Tail,
-        ..even("tail-1us", 1_000, 120_000)
-    },
+    Grain { spread: Spread::Tail, ..even("tail-1us", 1_000, 120_000) },
 ];
 
 const fn even(name: &'static str, ns: u32, items: u64) -> Grain {
-    Grain {
-        name,
-        ns,
-        spread: Spread::Even,
-        stages: Stages::One,
-        items,
-    }
+    Grain { name, ns, spread: Spread::Even, stages: Stages::One, items }
 }
 
 /// Finds out how much work every grain is.
@@ -116,13 +104,7 @@ impl Case {
         GRAINS.into_iter().flat_map(|grain| {
             [Order::Ordered, Order::Unordered]
                 .into_iter()
-                .flat_map(move |order| {
-                    [1, 2].map(|workers| Self {
-                        grain,
-                        order,
-                        workers,
-                    })
-                })
+                .flat_map(move |order| [1, 2].map(|workers| Self { grain, order, workers }))
         })
     }
 
@@ -151,10 +133,7 @@ mod tests {
     use super::*;
 
     fn matching(text: &str) -> Vec<String> {
-        Case::all()
-            .filter(|case| case.matches(text))
-            .map(|case| case.to_string())
-            .collect()
+        Case::all().filter(|case| case.matches(text)).map(|case| case.to_string()).collect()
     }
 
     #[test]

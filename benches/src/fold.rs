@@ -21,12 +21,7 @@ impl Fold {
     /// A checksum of nothing.
     #[must_use]
     pub fn new(order: Order) -> Self {
-        Self {
-            order,
-            count: 0,
-            sum: 0,
-            hash: 0,
-        }
+        Self { order, count: 0, sum: 0, hash: 0 }
     }
 
     /// Adds one item.
@@ -50,11 +45,7 @@ impl Fold {
             self.order == Order::Unordered && other.order == Order::Unordered,
             "ordered checksums cannot be merged"
         );
-        Self {
-            count: self.count + other.count,
-            sum: self.sum.wrapping_add(other.sum),
-            ..self
-        }
+        Self { count: self.count + other.count, sum: self.sum.wrapping_add(other.sum), ..self }
     }
 
     /// Whether this is the checksum of what should have arrived.
@@ -64,10 +55,7 @@ impl Fold {
     /// How it differs.
     pub fn check(self, expected: Self) -> Result<(), Mismatch> {
         if self.count != expected.count {
-            Err(Mismatch::Count {
-                seen: self.count,
-                expected: expected.count,
-            })
+            Err(Mismatch::Count { seen: self.count, expected: expected.count })
         } else if self.sum != expected.sum {
             Err(Mismatch::Items)
         } else if self.hash != expected.hash {
@@ -127,13 +115,7 @@ mod tests {
         let expected = fold(Order::Ordered, &[1, 2, 3]);
         let check = |items: &[u64]| fold(Order::Ordered, items).check(expected);
         assert_eq!(check(&[1, 2, 3]), Ok(()));
-        assert_eq!(
-            check(&[1, 2]),
-            Err(Mismatch::Count {
-                seen: 2,
-                expected: 3
-            })
-        );
+        assert_eq!(check(&[1, 2]), Err(Mismatch::Count { seen: 2, expected: 3 }));
         assert_eq!(check(&[1, 2, 4]), Err(Mismatch::Items));
         assert_eq!(check(&[2, 1, 3]), Err(Mismatch::Order));
     }

@@ -29,11 +29,7 @@ impl Plan {
 
     fn items(&self, contender: &Contender, case: &Case) -> u64 {
         let items = contender.items(case);
-        if self.quick {
-            items / Self::QUICK_DIVISOR
-        } else {
-            items
-        }
+        if self.quick { items / Self::QUICK_DIVISOR } else { items }
     }
 
     /// Runs every contender of `case` in turn, round after round, and checks what every run
@@ -46,9 +42,7 @@ impl Plan {
         let resources = Resources::new(case.workers);
         let mut entrants = self.entrants(case, &resources);
         if !self.quick {
-            entrants
-                .iter_mut()
-                .try_for_each(|entrant| entrant.run(&resources).map(drop))?;
+            entrants.iter_mut().try_for_each(|entrant| entrant.run(&resources).map(drop))?;
         }
         for round in 0..self.rounds {
             run_round(&mut entrants, round, &resources)?;
@@ -58,35 +52,20 @@ impl Plan {
 
     fn entrants(&self, case: &Case, resources: &Resources) -> Vec<Entrant> {
         let sequential = |job: &Job| contenders::run_sequential(job, resources);
-        let taking_part = self
-            .contenders
-            .iter()
-            .filter(|who| who.exclusion(case).is_none());
+        let taking_part = self.contenders.iter().filter(|who| who.exclusion(case).is_none());
         let mut entrants: Vec<Entrant> = Vec::new();
         for &contender in taking_part {
             let job = Job::new(case, self.items(&contender, case), &self.calibration);
-            let known = entrants
-                .iter()
-                .find(|entrant| entrant.job.items == job.items);
+            let known = entrants.iter().find(|entrant| entrant.job.items == job.items);
             let expected = known.map_or_else(|| sequential(&job), |entrant| entrant.expected);
-            entrants.push(Entrant {
-                contender,
-                case: *case,
-                job,
-                expected,
-                seconds: Vec::new(),
-            });
+            entrants.push(Entrant { contender, case: *case, job, expected, seconds: Vec::new() });
         }
         entrants
     }
 }
 
 /// One timed run of each; another one starts in every round, so that none always follows the same.
-fn run_round(
-    entrants: &mut [Entrant],
-    round: usize,
-    resources: &Resources,
-) -> Result<(), WrongResult> {
+fn run_round(entrants: &mut [Entrant], round: usize, resources: &Resources) -> Result<(), WrongResult> {
     for turn in 0..entrants.len() {
         let index = (round + turn) % entrants.len();
         let seconds = entrants[index].run(resources)?;
@@ -109,13 +88,11 @@ impl Entrant {
         let start = Instant::now();
         let fold = (self.contender.run)(&self.job, resources);
         let seconds = start.elapsed().as_secs_f64();
-        fold.check(self.expected)
-            .map(|()| seconds)
-            .map_err(|mismatch| WrongResult {
-                contender: self.contender.name,
-                case: self.case,
-                mismatch,
-            })
+        fold.check(self.expected).map(|()| seconds).map_err(|mismatch| WrongResult {
+            contender: self.contender.name,
+            case: self.case,
+            mismatch,
+        })
     }
 }
 
@@ -134,20 +111,13 @@ impl Measurement {
     fn new(entrant: Entrant) -> Self {
         let mut seconds = entrant.seconds;
         seconds.sort_by(f64::total_cmp);
-        Self {
-            contender: entrant.contender.name,
-            items: entrant.job.items,
-            seconds,
-        }
+        Self { contender: entrant.contender.name, items: entrant.job.items, seconds }
     }
 
     /// Seconds of the round in the middle; between the two there for an even number of rounds.
     #[must_use]
     pub fn median(&self) -> f64 {
-        let (low, high) = (
-            self.seconds.len().saturating_sub(1) / 2,
-            self.seconds.len() / 2,
-        );
+        let (low, high) = (self.seconds.len().saturating_sub(1) / 2, self.seconds.len() / 2);
         f64::midpoint(self.at(low), self.at(high))
     }
 
@@ -184,11 +154,7 @@ pub struct WrongResult {
 
 impl fmt::Display for WrongResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} is wrong at {}: {}",
-            self.contender, self.case, self.mismatch
-        )
+        write!(f, "{} is wrong at {}: {}", self.contender, self.case, self.mismatch)
     }
 }
 
@@ -201,11 +167,7 @@ mod tests {
     use crate::contenders::CONTENDERS;
 
     fn of(seconds: &[f64]) -> Measurement {
-        Measurement {
-            contender: "any",
-            items: 1_000,
-            seconds: seconds.to_vec(),
-        }
+        Measurement { contender: "any", items: 1_000, seconds: seconds.to_vec() }
     }
 
     #[test]
@@ -218,20 +180,11 @@ mod tests {
 
     #[test]
     fn a_quick_plan_measures_all_who_take_part() {
-        let plan = Plan {
-            contenders: CONTENDERS.to_vec(),
-            rounds: 2,
-            quick: true,
-            calibration: case::calibrate(),
-        };
+        let plan = Plan { contenders: CONTENDERS.to_vec(), rounds: 2, quick: true, calibration: case::calibrate() };
         let case = Case::named("0ns ordered w2").expect("it is a case");
         let measured = plan.measure(&case).expect("all are right");
         assert_eq!(measured.len(), CONTENDERS.len() - 2);
-        assert!(
-            measured
-                .iter()
-                .all(|m| m.seconds.len() == 2 && m.min() <= m.max())
-        );
+        assert!(measured.iter().all(|m| m.seconds.len() == 2 && m.min() <= m.max()));
     }
 
     #[test]
@@ -241,22 +194,11 @@ mod tests {
             fold.extend((1..job.items).map(|item| job.transform(item)));
             fold
         }
-        let contender = Contender {
-            run: forget_one,
-            ..CONTENDERS[0]
-        };
+        let contender = Contender { run: forget_one, ..CONTENDERS[0] };
         let calibration = case::calibrate();
-        let plan = Plan {
-            contenders: vec![contender],
-            rounds: 1,
-            quick: true,
-            calibration,
-        };
+        let plan = Plan { contenders: vec![contender], rounds: 1, quick: true, calibration };
         let case = Case::named("0ns ordered w1").expect("it is a case");
         let error = plan.measure(&case).expect_err("an item is missing");
-        assert!(
-            error.to_string().ends_with("9999 items arrived, not 10000"),
-            "{error}"
-        );
+        assert!(error.to_string().ends_with("9999 items arrived, not 10000"), "{error}");
     }
 }

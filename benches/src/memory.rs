@@ -19,9 +19,7 @@ pub fn peak_rss_mib() -> Option<f64> {
 }
 
 fn parse_peak(status: &str) -> Option<f64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
     Some(kib / 1024.0)
 }
@@ -40,17 +38,13 @@ pub fn run_one(case: &Case, contender: &Contender) -> Option<f64> {
 ///
 /// If the child cannot be started or fails.
 pub fn peak_in_child(case: &Case, contender: &str) -> io::Result<Option<f64>> {
-    let output = Command::new(env::current_exe()?)
-        .args([&format!("--{ONE}"), &case.to_string(), contender])
-        .output()?;
+    let output =
+        Command::new(env::current_exe()?).args([&format!("--{ONE}"), &case.to_string(), contender]).output()?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok())
     } else {
         let message = String::from_utf8_lossy(&output.stderr);
-        Err(io::Error::other(format!(
-            "{contender} failed alone at {case}: {}",
-            message.trim()
-        )))
+        Err(io::Error::other(format!("{contender} failed alone at {case}: {}", message.trim())))
     }
 }
 
@@ -60,10 +54,7 @@ mod tests {
 
     #[test]
     fn the_peak_is_read_from_the_status() {
-        assert_eq!(
-            parse_peak("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 4 kB\n"),
-            Some(2.0)
-        );
+        assert_eq!(parse_peak("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 4 kB\n"), Some(2.0));
         assert_eq!(parse_peak("Name:\tx\n"), None);
     }
 }

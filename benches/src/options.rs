@@ -64,13 +64,8 @@ fn one(parser: &mut lexopt::Parser) -> Result<Action, lexopt::Error> {
 }
 
 fn overhead(parser: &mut lexopt::Parser) -> Result<Action, lexopt::Error> {
-    let mut options = Options {
-        cases: Case::all().collect(),
-        contenders: CONTENDERS.to_vec(),
-        rounds: 0,
-        quick: false,
-        json: false,
-    };
+    let mut options =
+        Options { cases: Case::all().collect(), contenders: CONTENDERS.to_vec(), rounds: 0, quick: false, json: false };
     let mut rounds = None;
     while let Some(arg) = parser.next()? {
         match arg {
@@ -96,26 +91,18 @@ fn parse_rounds(value: &OsString) -> Result<usize, lexopt::Error> {
 
 fn matching(text: &str) -> Result<Vec<Case>, lexopt::Error> {
     let cases: Vec<_> = Case::all().filter(|case| case.matches(text)).collect();
-    if cases.is_empty() {
-        Err(format!("no case matches {text:?}").into())
-    } else {
-        Ok(cases)
-    }
+    if cases.is_empty() { Err(format!("no case matches {text:?}").into()) } else { Ok(cases) }
 }
 
 /// The contenders in a list of names, in the order of the output whatever that of the list is.
 fn contenders(list: &str) -> Result<Vec<Contender>, lexopt::Error> {
-    let names = list
-        .split(',')
-        .map(contender)
-        .collect::<Result<Vec<_>, _>>()?;
+    let names = list.split(',').map(contender).collect::<Result<Vec<_>, _>>()?;
     let is_listed = |who: &Contender| names.iter().any(|named| named.name == who.name);
     Ok(CONTENDERS.into_iter().filter(is_listed).collect())
 }
 
 fn contender(name: &str) -> Result<Contender, lexopt::Error> {
-    Contender::named(name)
-        .ok_or_else(|| format!("no contender is named {name:?}; they are {}", names()).into())
+    Contender::named(name).ok_or_else(|| format!("no contender is named {name:?}; they are {}", names()).into())
 }
 
 fn names() -> String {
@@ -125,9 +112,7 @@ fn names() -> String {
 /// The help text.
 #[must_use]
 pub fn help() -> String {
-    let exclusions = EXCLUSIONS
-        .map(|exclusion| format!("  {exclusion}\n"))
-        .concat();
+    let exclusions = EXCLUSIONS.map(|exclusion| format!("  {exclusion}\n")).concat();
     format!(
         "\
 Measures what an item costs in gristmill and in its peers, on the same work.
@@ -168,33 +153,19 @@ mod tests {
     }
 
     fn error(args: &[&str]) -> String {
-        parse(args.iter().copied())
-            .expect_err("an error")
-            .to_string()
+        parse(args.iter().copied()).expect_err("an error").to_string()
     }
 
     #[test]
     fn all_is_measured_by_default() {
         let options = options(&["overhead"]);
-        assert_eq!(
-            (options.cases.len(), options.contenders.len()),
-            (28, CONTENDERS.len())
-        );
-        assert_eq!(
-            (options.rounds, options.quick, options.json),
-            (DEFAULT_ROUNDS, false, false)
-        );
+        assert_eq!((options.cases.len(), options.contenders.len()), (28, CONTENDERS.len()));
+        assert_eq!((options.rounds, options.quick, options.json), (DEFAULT_ROUNDS, false, false));
     }
 
     #[test]
     fn options_narrow_it_down() {
-        let args = [
-            "overhead",
-            "--case=0ns ordered w2",
-            "--contender",
-            "tokio,fgumi",
-            "--quick",
-        ];
+        let args = ["overhead", "--case=0ns ordered w2", "--contender", "tokio,fgumi", "--quick"];
         let options = options(&args);
         assert_eq!(options.cases.len(), 1);
         assert_eq!(format!("{:?}", options.contenders), "[fgumi, tokio]");

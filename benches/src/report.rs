@@ -21,15 +21,11 @@ pub struct Row {
 ///
 /// If writing fails.
 pub fn write_json(out: &mut dyn Write, case: &Case, rows: &[Row]) -> io::Result<()> {
-    rows.iter()
-        .try_for_each(|row| write_json_row(out, case, row))
+    rows.iter().try_for_each(|row| write_json_row(out, case, row))
 }
 
 fn write_json_row(out: &mut dyn Write, case: &Case, row: &Row) -> io::Result<()> {
-    let Row {
-        measurement,
-        peak_rss_mib,
-    } = row;
+    let Row { measurement, peak_rss_mib } = row;
     let peak = peak_rss_mib.map_or_else(|| "null".to_owned(), |mib| format!("{mib:.1}"));
     // No name has a character that JSON escapes.
     writeln!(
@@ -64,8 +60,7 @@ pub fn write_table(out: &mut dyn Write, case: &Case, rows: &[Row]) -> io::Result
         "/ rayon-vec",
         "peak MiB"
     )?;
-    rows.iter()
-        .try_for_each(|row| write_table_row(out, row, rows))?;
+    rows.iter().try_for_each(|row| write_table_row(out, row, rows))?;
     writeln!(out)
 }
 
@@ -103,7 +98,5 @@ fn cell(value: Option<f64>, decimals: usize) -> String {
 /// If writing fails.
 pub fn write_exclusions(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "Left out:")?;
-    EXCLUSIONS
-        .iter()
-        .try_for_each(|exclusion| writeln!(out, "  {exclusion}"))
+    EXCLUSIONS.iter().try_for_each(|exclusion| writeln!(out, "  {exclusion}"))
 }

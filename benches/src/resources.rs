@@ -19,11 +19,7 @@ impl Resources {
     /// Nothing started yet; pools will have `workers` threads.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self {
-            workers,
-            pool: OnceCell::new(),
-            runtime: OnceCell::new(),
-        }
+        Self { workers, pool: OnceCell::new(), runtime: OnceCell::new() }
     }
 
     /// A rayon pool.
@@ -34,10 +30,7 @@ impl Resources {
     #[must_use]
     pub fn pool(&self) -> &ThreadPool {
         self.pool.get_or_init(|| {
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(self.workers)
-                .build()
-                .expect("the rayon pool starts")
+            rayon::ThreadPoolBuilder::new().num_threads(self.workers).build().expect("the rayon pool starts")
         })
     }
 
@@ -48,13 +41,10 @@ impl Resources {
     /// If it cannot be started.
     #[must_use]
     pub fn runtime(&self) -> &Runtime {
-        self.runtime
-            .get_or_init(|| self.start_runtime().expect("the tokio runtime starts"))
+        self.runtime.get_or_init(|| self.start_runtime().expect("the tokio runtime starts"))
     }
 
     fn start_runtime(&self) -> io::Result<Runtime> {
-        tokio::runtime::Builder::new_current_thread()
-            .max_blocking_threads(self.workers)
-            .build()
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(self.workers).build()
     }
 }

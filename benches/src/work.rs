@@ -28,9 +28,7 @@ impl Calibration {
     #[must_use]
     pub fn measure(lengths_ns: impl IntoIterator<Item = u32>) -> Self {
         let blocks = lengths_ns.into_iter().map(|ns| (ns, find_blocks(ns)));
-        Self {
-            blocks: blocks.collect(),
-        }
+        Self { blocks: blocks.collect() }
     }
 
     /// How many blocks of steps make an item of `ns` nanoseconds, none for a single step.
@@ -51,9 +49,7 @@ fn find_blocks(ns: u32) -> u32 {
         return 0;
     }
     let guess = ns.div_ceil(10);
-    (0..4).fold(guess, |blocks, _| {
-        scaled(blocks, f64::from(ns) / ns_in_loop(blocks))
-    })
+    (0..4).fold(guess, |blocks, _| scaled(blocks, f64::from(ns) / ns_in_loop(blocks)))
 }
 
 /// Nanoseconds an item of so many blocks takes in a loop over items.
@@ -107,10 +103,7 @@ impl Work {
     #[must_use]
     pub fn new(blocks: u32, spread: Spread) -> Self {
         // A constant here would be one in the loops of the contenders, too.
-        Self {
-            blocks: black_box(blocks),
-            spread,
-        }
+        Self { blocks: black_box(blocks), spread }
     }
 
     /// Transforms one item.

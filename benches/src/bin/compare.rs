@@ -56,11 +56,7 @@ fn overhead(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     for case in &options.cases {
         let rows = measure(&plan, case)?;
-        let write = if options.json {
-            report::write_json
-        } else {
-            report::write_table
-        };
+        let write = if options.json { report::write_json } else { report::write_table };
         write(out, case, &rows)?;
     }
     if !options.json {
@@ -71,20 +67,11 @@ fn overhead(options: &Options) -> Result<(), Box<dyn Error>> {
 
 fn measure(plan: &Plan, case: &Case) -> Result<Vec<Row>, Box<dyn Error>> {
     let measurements = plan.measure(case)?;
-    let rows = measurements
-        .into_iter()
-        .map(|measurement| row(plan, case, measurement));
+    let rows = measurements.into_iter().map(|measurement| row(plan, case, measurement));
     Ok(rows.collect::<io::Result<_>>()?)
 }
 
 fn row(plan: &Plan, case: &Case, measurement: Measurement) -> io::Result<Row> {
-    let peak_rss_mib = if plan.quick {
-        None
-    } else {
-        memory::peak_in_child(case, measurement.contender)?
-    };
-    Ok(Row {
-        measurement,
-        peak_rss_mib,
-    })
+    let peak_rss_mib = if plan.quick { None } else { memory::peak_in_child(case, measurement.contender)? };
+    Ok(Row { measurement, peak_rss_mib })
 }

@@ -6,9 +6,7 @@ pub(super) const BATCH: u64 = 256;
 /// The integers `0..items` in batches, each with a buffer of its own.
 pub(super) fn batches(items: u64) -> impl Iterator<Item = Vec<u64>> {
     let size = usize::try_from(BATCH).unwrap_or(usize::MAX);
-    (0..items)
-        .step_by(size)
-        .map(move |start| (start..items.min(start + BATCH)).collect())
+    (0..items).step_by(size).map(move |start| (start..items.min(start + BATCH)).collect())
 }
 
 #[cfg(test)]

@@ -4,9 +4,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fgumi_pipeline_core::{
-    BranchOrdering, HeapSize, HeldRetry, HeldSlot, Ordered, OrderedBytesSingle, OutputHandles,
-    Pipeline, PipelineBuilder, PipelineConfig, QueueSpec, Step, StepCtx, StepKind, StepOutcome,
-    StepProfile, Unpushed,
+    BranchOrdering, HeapSize, HeldRetry, HeldSlot, Ordered, OrderedBytesSingle, OutputHandles, Pipeline,
+    PipelineBuilder, PipelineConfig, QueueSpec, Step, StepCtx, StepKind, StepOutcome, StepProfile, Unpushed,
 };
 
 use super::batch::batches;
@@ -25,10 +24,7 @@ const EDGE_BYTES: u64 = 256 * 1024;
 pub(super) fn run(job: &Job, _: &Resources) -> Fold {
     let fold = Arc::new(Mutex::new(job.fold()));
     let pipeline = build(job, Arc::clone(&fold));
-    let config = PipelineConfig {
-        threads: job.workers,
-        ..PipelineConfig::default()
-    };
+    let config = PipelineConfig { threads: job.workers, ..PipelineConfig::default() };
     pipeline.run(config).expect("no step fails");
     *fold.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -77,9 +73,7 @@ fn profile(name: &'static str, kind: StepKind, ordering: BranchOrdering) -> Step
         name,
         kind,
         sticky: false,
-        output_queues: vec![QueueSpec::ByteBounded {
-            limit_bytes: EDGE_BYTES,
-        }],
+        output_queues: vec![QueueSpec::ByteBounded { limit_bytes: EDGE_BYTES }],
         branch_ordering: vec![ordering],
     }
 }
@@ -111,13 +105,8 @@ struct Source {
 
 impl Source {
     fn new(job: &Job) -> Self {
-        let batches = (0..)
-            .zip(batches(job.items))
-            .map(|(ordinal, items)| Batch { ordinal, items });
-        Self {
-            batches: Box::new(batches),
-            output: Output::default(),
-        }
+        let batches = (0..).zip(batches(job.items)).map(|(ordinal, items)| Batch { ordinal, items });
+        Self { batches: Box::new(batches), output: Output::default() }
     }
 }
 
@@ -150,11 +139,7 @@ struct Transform {
 
 impl Transform {
     fn new(job: &Job, ordering: BranchOrdering) -> Self {
-        Self {
-            job: *job,
-            ordering,
-            output: Output::default(),
-        }
+        Self { job: *job, ordering, output: Output::default() }
     }
 }
 
@@ -193,11 +178,7 @@ impl Step for Transform {
 
 /// What a step with nothing to pop reports.
 fn idle(drained: bool) -> StepOutcome {
-    if drained {
-        StepOutcome::Finished
-    } else {
-        StepOutcome::NoProgress
-    }
+    if drained { StepOutcome::Finished } else { StepOutcome::NoProgress }
 }
 
 /// Folds the items of batches.
@@ -223,10 +204,7 @@ impl Step for Sink {
         let Some(batch) = ctx.input.pop() else {
             return Ok(idle(ctx.input.is_drained()));
         };
-        self.fold
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(batch.items);
+        self.fold.lock().unwrap_or_else(PoisonError::into_inner).extend(batch.items);
         Ok(StepOutcome::Progress)
     }
 }

@@ -15,16 +15,10 @@ pub(super) fn run(job: &Job, resources: &Resources) -> Fold {
     let one = source.map(move |item| work.apply(item));
     match (job.stages, job.order) {
         (Stages::One, Order::Ordered) => {
-            one.ordered()
-                .for_each(|item| fold.push(item))
-                .run()
-                .expect("nothing fails");
+            one.ordered().for_each(|item| fold.push(item)).run().expect("nothing fails");
         }
         (Stages::One, Order::Unordered) => {
-            one.unordered()
-                .for_each(|item| fold.push(item))
-                .run()
-                .expect("nothing fails");
+            one.unordered().for_each(|item| fold.push(item)).run().expect("nothing fails");
         }
         (Stages::Three, Order::Ordered) => {
             one.map(move |item| work.apply(item))

@@ -56,19 +56,11 @@ pub enum Pace {
 const SLOW_ITEMS: u64 = 200_000;
 
 const fn full(name: &'static str, run: fn(&Job, &Resources) -> Fold) -> Contender {
-    Contender {
-        name,
-        run,
-        pace: Pace::Full,
-    }
+    Contender { name, run, pace: Pace::Full }
 }
 
 const fn slow(name: &'static str, run: fn(&Job, &Resources) -> Fold) -> Contender {
-    Contender {
-        name,
-        run,
-        pace: Pace::Slow,
-    }
+    Contender { name, run, pace: Pace::Slow }
 }
 
 /// Every contender, in the order of the output.
@@ -95,9 +87,7 @@ impl Contender {
     /// The contender of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        CONTENDERS
-            .into_iter()
-            .find(|contender| contender.name == name)
+        CONTENDERS.into_iter().find(|contender| contender.name == name)
     }
 
     /// The items a full run of `case` has.
@@ -112,9 +102,7 @@ impl Contender {
     /// Why this contender is left out of `case`, if it is.
     #[must_use]
     pub fn exclusion(&self, case: &Case) -> Option<&'static Exclusion> {
-        EXCLUSIONS
-            .iter()
-            .find(|exclusion| exclusion.contender == self.name && exclusion.covers(case))
+        EXCLUSIONS.iter().find(|exclusion| exclusion.contender == self.name && exclusion.covers(case))
     }
 }
 
@@ -196,11 +184,7 @@ mod tests {
 
     #[test]
     fn exclusions_name_contenders() {
-        assert!(
-            EXCLUSIONS
-                .iter()
-                .all(|exclusion| Contender::named(exclusion.contender).is_some())
-        );
+        assert!(EXCLUSIONS.iter().all(|exclusion| Contender::named(exclusion.contender).is_some()));
     }
 
     #[test]

@@ -11,9 +11,8 @@ use crate::resources::Resources;
 pub(super) fn run(job: &Job, _: &Resources) -> Fold {
     let (work, workers) = (job.work, job.workers);
     let source = Pipeline::new(0..job.items);
-    let transformed = (0..job.stages.count()).fold(source, |pipeline, _| {
-        pipeline.task(move |item| work.apply(item), workers)
-    });
+    let transformed =
+        (0..job.stages.count()).fold(source, |pipeline, _| pipeline.task(move |item| work.apply(item), workers));
     let mut fold = job.fold();
     transformed.for_each(|item| fold.push(item));
     fold

@@ -18,10 +18,7 @@ pub(super) fn run(job: &Job, _: &Resources) -> Fold {
 
 fn stage(job: &Job, items: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
     let (work, workers) = (job.work, job.workers);
-    items.parallel_map_custom(
-        move |map| map.threads(workers),
-        move |item| work.apply(item),
-    )
+    items.parallel_map_custom(move |map| map.threads(workers), move |item| work.apply(item))
 }
 
 fn sink(job: &Job, items: impl Iterator<Item = u64>) -> Fold {

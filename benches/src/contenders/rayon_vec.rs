@@ -18,12 +18,7 @@ pub(super) fn run(job: &Job, resources: &Resources) -> Fold {
 }
 
 fn ordered(job: &Job, source: &[u64], resources: &Resources) -> Fold {
-    let transform = || {
-        source
-            .par_iter()
-            .map(|&item| job.transform(item))
-            .collect::<Vec<_>>()
-    };
+    let transform = || source.par_iter().map(|&item| job.transform(item)).collect::<Vec<_>>();
     let mut fold = job.fold();
     fold.extend(resources.pool().install(transform));
     fold
@@ -31,11 +26,7 @@ fn ordered(job: &Job, source: &[u64], resources: &Resources) -> Fold {
 
 fn unordered(job: &Job, source: &[u64], resources: &Resources) -> Fold {
     resources.pool().install(|| {
-        source
-            .par_iter()
-            .map(|&item| job.transform(item))
-            .fold(|| job.fold(), push)
-            .reduce(|| job.fold(), Fold::merge)
+        source.par_iter().map(|&item| job.transform(item)).fold(|| job.fold(), push).reduce(|| job.fold(), Fold::merge)
     })
 }
 

@@ -11,10 +11,7 @@ pub(super) struct Reorder<T> {
 impl<T> Reorder<T> {
     /// Starts at message 0.
     pub(super) fn new() -> Self {
-        Self {
-            next: 0,
-            early: VecDeque::new(),
-        }
+        Self { next: 0, early: VecDeque::new() }
     }
 
     /// Takes message number `index` and hands on every message whose turn it is.

@@ -89,10 +89,9 @@ impl LineChunks {
             start += memchr(b'\n', &chunk[start..]).map_or(chunk.len() - start, |end| end + 1);
         }
         self.skip -= skipped;
-        let mut rest = chunk.slice(start..);
-        rest.lines_before += skipped;
         // A last line without an end is a line, too.
-        if self.skip > 0 && !rest.is_empty() { rest.slice(rest.len()..) } else { rest }
+        let start = if self.skip > 0 { chunk.len() } else { start };
+        chunk.cut(start..chunk.len(), chunk.lines_before + skipped)
     }
 }
 
@@ -184,9 +183,7 @@ impl Iterator for IntoLines {
         }
         let (len, step) = memchr(b'\n', rest).map_or((rest.len(), rest.len()), |end| (end, end + 1));
         let text = if rest[..len].ends_with(b"\r") && step > len { len - 1 } else { len };
-        let mut line = self.chunk.slice(self.at..self.at + text);
-        line.lines_before = self.number - 1;
-        let numbered = (self.number, line);
+        let numbered = (self.number, self.chunk.cut(self.at..self.at + text, self.number - 1));
         self.at += step;
         self.number += 1;
         Some(numbered)

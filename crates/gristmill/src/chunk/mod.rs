@@ -66,7 +66,8 @@ impl Chunk {
         self.lines_before + 1
     }
 
-    /// A part of the chunk, without copying.
+    /// A part of the chunk, without copying. It knows its offset and its line; for the latter, the line ends before it
+    /// are counted.
     ///
     /// # Panics
     ///
@@ -84,8 +85,14 @@ impl Chunk {
             Bound::Unbounded => self.len,
         };
         assert!(from <= to && to <= self.len, "range {from}..{to} is not inside a chunk of {} bytes", self.len);
-        let start = self.start + from;
-        Chunk::new(self.bytes.clone(), start..start + (to - from), self.offset + from as u64, self.lines_before)
+        let lines = memchr::memchr_iter(b'\n', &self[..from]).count() as u64;
+        self.cut(from..to, self.lines_before + lines)
+    }
+
+    /// A part with so many lines of the file before it.
+    fn cut(&self, range: std::ops::Range<usize>, lines_before: u64) -> Chunk {
+        let (start, end) = (self.start + range.start, self.start + range.end);
+        Chunk::new(self.bytes.clone(), start..end, self.offset + range.start as u64, lines_before)
     }
 
     /// Cuts the chunk into its lines, each with its number in the file, without copying. Line ends (`\n` or `\r\n`) are
@@ -99,6 +106,7 @@ impl Chunk {
     /// let lines: Vec<(u64, Chunk)> = Chunk::from(b"a\r\nbc".to_vec()).into_lines().collect();
     /// assert_eq!((lines[0].0, &lines[0].1[..]), (1, &b"a"[..]));
     /// assert_eq!((lines[1].0, &lines[1].1[..]), (2, &b"bc"[..]));
+    /// assert_eq!(lines[1].1.first_line(), 2);
     /// ```
     #[must_use]
     pub fn into_lines(self) -> IntoLines {

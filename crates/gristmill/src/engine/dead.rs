@@ -10,11 +10,12 @@ use super::plan::DeadEnd;
 use super::shared::Shared;
 use crate::error::{BoxError, Error, panic_message};
 use crate::policy::DeadLetter;
-use crate::store::{Outcome, Store};
+use crate::store::Store;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a stage posts its dead letters.
 pub trait DeadLane<T, E>: Send + Sync {
@@ -61,14 +62,24 @@ impl<T, E> DeadQueue<T, E> {
         S::Error: Into<BoxError>,
     {
         let mut works = true;
-        while let Some((letter, slot)) = self.next() {
-            // Once the store has failed the run is aborted, and its error says that letters are missing.
-            works = works && self.attempt(stage, "store a dead letter", || store.store(letter));
-            drop(slot);
-            driver.settle();
+        let mut fresh = false;
+        loop {
+            match self.next(fresh.then_some(self.shared.flush_interval)) {
+                // Once the store has failed the run is aborted, and its error says that letters are missing.
+                Next::Letter(letter, slot) => {
+                    works = works && self.attempt(stage, "store a dead letter", || store.store(letter));
+                    fresh = works;
+                    drop(slot);
+                    driver.settle();
+                }
+                Next::Idle => {
+                    works = self.attempt(stage, "flush its dead letters", || store.flush());
+                    fresh = false;
+                }
+                Next::Closed => break,
+            }
         }
-        let outcome = if self.shared.is_stopped() { Outcome::Aborted } else { Outcome::Completed };
-        self.attempt(stage, "finish its dead letters", || store.finish(outcome));
+        self.attempt(stage, "finish its dead letters", || store.finish(self.shared.outcome()));
     }
 
     /// Calls the store; what fails or panics aborts the run.
@@ -87,16 +98,28 @@ impl<T, E> DeadQueue<T, E> {
         false
     }
 
-    fn next(&self) -> Option<(DeadLetter<T, E>, Option<Arc<Slot>>)> {
+    /// Waits for the next letter, for `limit` if there is one.
+    fn next(&self, limit: Option<Duration>) -> Next<T, E> {
         let mut state = self.state.lock();
         loop {
-            if let Some(letter) = state.letters.pop_front() {
-                return Some(letter);
+            if let Some((letter, slot)) = state.letters.pop_front() {
+                return Next::Letter(letter, slot);
             }
             if state.closed {
-                return None;
+                return Next::Closed;
             }
-            self.arrival.wait(&mut state);
+            match limit {
+                Some(limit) if self.arrival.wait_for(&mut state, limit).timed_out() => return Next::Idle,
+                Some(_) => {}
+                None => self.arrival.wait(&mut state),
+            }
         }
     }
+}
+
+enum Next<T, E> {
+    Letter(DeadLetter<T, E>, Option<Arc<Slot>>),
+    /// Nothing has come for a while.
+    Idle,
+    Closed,
 }

@@ -62,7 +62,6 @@ pub(crate) use serial::{Consumer, Outlet, Serial, StoreThread};
 pub(crate) use shared::Shared;
 
 use crate::error::{Error, panic_message};
-use crate::store::Outcome;
 use crate::weight::Scale;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -259,29 +258,38 @@ impl<'env> Engine<'env> {
 
     fn run(self: &Arc<Self>, scope: &rayon::Scope<'env>, threads: Threads<'env>, in_pool: bool) {
         let driver = Driver { scope, engine: self };
-        // The stores of dead letters outlive all who may post to them.
-        std::thread::scope(|dead_threads| {
+        std::thread::scope(|own_threads| {
             let queues: Vec<_> = threads.dead.iter().map(|(queue, _)| Arc::clone(queue)).collect();
             let dead: Vec<_> =
-                threads.dead.into_iter().filter_map(|(_, thread)| thread.start(dead_threads, driver)).collect();
-            std::thread::scope(|own_threads| {
-                let own: Vec<_> =
-                    threads.own.into_iter().filter_map(|thread| thread.start(own_threads, driver)).collect();
-                (0..self.shared.crew.max()).for_each(|_| driver.notify());
-                while !self.wait(in_pool) {
-                    self.tick(driver);
-                }
-                self.nodes.iter().for_each(|node| node.wake());
-                own.into_iter().for_each(|thread| join(thread, driver));
-            });
-            while !queues.is_empty() && self.shared.crew.active() > 0 {
-                if !in_pool || rayon::yield_now() != Some(rayon::Yield::Executed) {
-                    std::thread::sleep(Duration::from_micros(50));
-                }
+                threads.dead.into_iter().filter_map(|(_, thread)| thread.start(own_threads, driver)).collect();
+            threads.own.iter().for_each(|_| self.shared.begin_work());
+            let own: Vec<_> =
+                threads.own.into_iter().filter_map(|thread| thread.start_work(own_threads, driver)).collect();
+            (0..self.shared.crew.max()).for_each(|_| driver.notify());
+            while !self.wait(in_pool) {
+                self.tick(driver);
+            }
+            self.nodes.iter().for_each(|node| node.wake());
+            // In this order: nobody has an item any more, dead letters are stored, the outcome is decided, and with it
+            // the stores are finished. Without threads the scope of the pool waits for the workers.
+            if !(own.is_empty() && dead.is_empty()) {
+                self.wait_for_workers(in_pool);
             }
             queues.iter().for_each(|queue| queue.close());
             dead.into_iter().for_each(|thread| join(thread, driver));
+            self.shared.decide();
+            own.into_iter().for_each(|thread| join(thread, driver));
         });
+    }
+
+    /// Waits until no worker and no thread deals with items.
+    fn wait_for_workers(&self, in_pool: bool) {
+        while self.shared.crew.active() > 0 {
+            if !in_pool || rayon::yield_now() != Some(rayon::Yield::Executed) {
+                std::thread::sleep(Duration::from_micros(20));
+            }
+        }
+        self.shared.wait_for_threads();
     }
 
     /// Waits a flush interval; true when the run is over.
@@ -320,6 +328,23 @@ struct Threads<'env> {
 }
 
 impl<'env> OwnThread<'env> {
+    /// Starts a thread that deals with items; it says itself when it has done with them, or is seen to have ended.
+    fn start_work<'scope, 'outer>(
+        self,
+        scope: &'scope std::thread::Scope<'scope, 'outer>,
+        driver: Driver<'scope, 'env>,
+    ) -> Option<ScopedJoinHandle<'scope, ()>>
+    where
+        'env: 'scope,
+    {
+        let shared = Arc::clone(driver.shared());
+        let thread = self.start(scope, driver);
+        if thread.is_none() {
+            shared.end_work();
+        }
+        thread
+    }
+
     /// Starts the thread; if there can be none the run is aborted.
     fn start<'scope, 'outer>(
         self,
@@ -365,7 +390,7 @@ pub(crate) fn run(plan: Plan<'_>) -> Result<(), Error> {
             rayon::in_place_scope(|scope| engine.run(scope, threads, in_pool));
         }
     }
-    let outcome = if shared.is_stopped() { Outcome::Aborted } else { Outcome::Completed };
+    let outcome = shared.outcome();
     for ending in endings {
         if let Err(error) = ending(outcome) {
             shared.abort(error);

@@ -90,6 +90,15 @@ impl std::fmt::Debug for Plan<'_> {
     }
 }
 
+/// A thread deals with items until this is dropped, by unwinding too.
+struct AtWork<'a>(&'a Shared);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.end_work();
+    }
+}
+
 /// A queue of dead letters that can be told that no more will come.
 pub(crate) trait DeadEnd: Send + Sync {
     fn close(&self);
@@ -151,7 +160,26 @@ impl<'env> Plan<'env> {
         self.stages.iter().rev().cloned().collect()
     }
 
+    /// Adds a thread that deals with items.
     pub(crate) fn add_thread(&mut self, name: String, body: impl for<'a> FnOnce(Driver<'a, 'env>) + Send + 'env) {
+        self.add_closing_thread(name, body, |_| ());
+    }
+
+    /// Adds a thread that deals with items and, when nobody does any more and dead letters are stored, is told how the
+    /// run ends.
+    pub(crate) fn add_closing_thread<R: 'env>(
+        &mut self,
+        name: String,
+        body: impl for<'a> FnOnce(Driver<'a, 'env>) -> R + Send + 'env,
+        close: impl FnOnce((R, &Shared)) + Send + 'env,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        let body = move |driver: Driver<'_, 'env>| {
+            let work = AtWork(&shared);
+            let result = body(driver);
+            drop(work);
+            close((result, &shared));
+        };
         self.threads.push(OwnThread { name, body: Box::new(body) });
     }
 

@@ -5,6 +5,7 @@ use super::funnel::{Funnel, Order, Turn};
 use super::morsel::Morsel;
 use super::plan::{AnyInlet, Inlet, Node, Plan, Step};
 use crate::report::StageCell;
+use crate::store::Outcome;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -124,13 +125,13 @@ pub(crate) struct StoreThread<T> {
 const LONG: Duration = Duration::from_millis(200);
 
 impl<T: Send> StoreThread<T> {
-    /// Starts the thread. `finish` is called on it at the very end, whatever happened.
+    /// Starts the thread. `finish` is called on it at the very end, whatever happened, with the outcome.
     pub(crate) fn connect<'env, C>(
         mut consumer: C,
         cell: Arc<StageCell>,
         order: Order,
         plan: &mut Plan<'env>,
-        finish: impl FnOnce(C) + Send + 'env,
+        finish: impl FnOnce(C, Outcome) + Send + 'env,
     ) -> Arc<Self>
     where
         T: 'env,
@@ -140,10 +141,12 @@ impl<T: Send> StoreThread<T> {
         funnel.own();
         let node = Arc::new(StoreThread { funnel: Arc::clone(&funnel) });
         plan.nodes.push(Arc::clone(&node) as Arc<dyn Node<'env> + 'env>);
-        plan.add_thread(cell.name.clone(), move |driver| {
+        let name = cell.name.clone();
+        let body = move |driver: Driver<'_, 'env>| {
             consume_all(&funnel, &mut consumer, &cell, driver);
-            finish(consumer);
-        });
+            consumer
+        };
+        plan.add_closing_thread(name, body, |(consumer, shared)| finish(consumer, shared.wait_decided()));
         node
     }
 }

@@ -6,6 +6,7 @@ use super::pace::Pace;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::report::{Failure, StageCell};
+use crate::store::Outcome;
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -34,6 +35,17 @@ pub struct Shared {
     failures: Mutex<Vec<Failure>>,
     open_ends: Mutex<usize>,
     ended: Condvar,
+    closing: Mutex<Closing>,
+    closed: Condvar,
+}
+
+/// How far the end of the run has come.
+#[derive(Debug, Default)]
+struct Closing {
+    /// Threads that still deal with items.
+    at_work: usize,
+    /// Every item is dealt with, dead letters too: it is known how the run ends, and stores may be finished.
+    decided: Option<Outcome>,
 }
 
 impl Shared {
@@ -54,7 +66,50 @@ impl Shared {
             failures: Mutex::new(Vec::new()),
             open_ends: Mutex::new(0),
             ended: Condvar::new(),
+            closing: Mutex::new(Closing::default()),
+            closed: Condvar::new(),
         }
+    }
+
+    /// One more thread deals with items.
+    pub(crate) fn begin_work(&self) {
+        self.closing.lock().at_work += 1;
+    }
+
+    /// A thread will touch no more items.
+    pub(crate) fn end_work(&self) {
+        self.closing.lock().at_work -= 1;
+        self.closed.notify_all();
+    }
+
+    /// Waits until no thread deals with items any more.
+    pub(crate) fn wait_for_threads(&self) {
+        let mut closing = self.closing.lock();
+        while closing.at_work > 0 {
+            self.closed.wait(&mut closing);
+        }
+    }
+
+    /// Decides how the run ends.
+    pub(crate) fn decide(&self) {
+        self.closing.lock().decided = Some(self.outcome());
+        self.closed.notify_all();
+    }
+
+    /// Waits until it is decided how the run ends.
+    pub(crate) fn wait_decided(&self) -> Outcome {
+        let mut closing = self.closing.lock();
+        loop {
+            if let Some(outcome) = closing.decided {
+                return outcome;
+            }
+            self.closed.wait(&mut closing);
+        }
+    }
+
+    /// How the run would end now.
+    pub(crate) fn outcome(&self) -> Outcome {
+        if self.is_stopped() { Outcome::Aborted } else { Outcome::Completed }
     }
 
     /// Nanoseconds since the run began.

@@ -34,8 +34,13 @@ pub struct ExpandState<I, T> {
     rest: Option<I>,
     /// Results so far, failed ones included.
     results: u64,
+    /// Panics since the last result.
+    panics: u32,
     kept: Option<T>,
 }
+
+/// An iterator that panics so often in a row will not get any further.
+const MOST_PANICS: u32 = 1_000;
 
 impl<I, T> fmt::Debug for ExpandState<I, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,7 +64,7 @@ where
     }
 
     fn state(&self) -> Result<Self::State, crate::Error> {
-        Ok(ExpandState { rest: None, results: 0, kept: None })
+        Ok(ExpandState { rest: None, results: 0, panics: 0, kept: None })
     }
 
     #[inline]
@@ -72,7 +77,7 @@ where
             (self.call)(item)
         });
         state.rest = Some(rest);
-        state.results = 0;
+        (state.results, state.panics) = (0, 0);
         self.resume(state, cx, emit);
     }
 
@@ -87,6 +92,7 @@ where
             // The first result takes the place of the item; each further one is an item more.
             cx.tally(at).expanded += u64::from(state.results > 0);
             state.results += 1;
+            state.panics = 0;
             match result {
                 Ok(made) => emit(cx, made),
                 Err(error) => self.policy.fail(
@@ -110,11 +116,23 @@ where
         if at != self.policy.at() {
             return;
         }
-        // The call or its iterator panicked: what it still had to give is gone with it, and counts as one failure.
-        if state.rest.take().is_some() {
-            cx.tally(at).expanded += u64::from(state.results > 0);
+        if state.rest.is_none() {
+            // The call panicked: the item is the failure.
+            self.policy.fail(cx, state.kept.take(), Cause::Panic(message.to_owned()));
+            return;
         }
-        self.policy.fail(cx, state.kept.take(), Cause::Panic(message.to_owned()));
+        // Its iterator panicked: that result is the failure, and there may be others.
+        self.policy.fail(
+            cx,
+            state.kept.as_ref().and_then(|kept| self.policy.keep(kept)),
+            Cause::Panic(message.to_owned()),
+        );
+        cx.tally(at).expanded += u64::from(state.results > 0);
+        state.results += 1;
+        state.panics += 1;
+        if state.panics >= MOST_PANICS || cx.is_stopped() {
+            state.rest = None;
+        }
     }
 
     fn close(&self, _: Self::State, _: Outcome) {}

@@ -194,12 +194,10 @@ where
             tally: Tally::default(),
         };
         let inlet: AnyInlet<'env, T> = if waits {
-            StoreThread::connect(storing, cell, order, plan, |mut storing| {
-                let outcome = if storing.shared.is_stopped() { Outcome::Aborted } else { Outcome::Completed };
+            StoreThread::connect(storing, cell, order, plan, |mut storing, outcome| {
                 if let Err(error) = storing.finish(outcome) {
                     storing.shared.abort(error);
                 }
-                storing.closed();
             })
         } else {
             let serial = Serial::connect(storing, order, plan);
@@ -237,13 +235,6 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'e
             Err(payload) => panic_message(payload).into(),
         };
         Err(Error::stage(&self.cell.name, action, error))
-    }
-
-    /// The branch has ended, if it was not cut off.
-    fn closed(&self) {
-        if !self.shared.is_stopped() {
-            self.shared.end();
-        }
     }
 
     fn store_all(&mut self, morsel: &mut Morsel<T>) {
@@ -291,10 +282,8 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Consumer<'
         self.cell.latency.record(ended.saturating_sub(morsel.born), items);
     }
 
-    fn close(&mut self, _: Driver<'_, 'env>) {
-        if !self.store.may_wait() {
-            self.closed();
-        }
+    fn close(&mut self, driver: Driver<'_, 'env>) {
+        driver.shared().end();
     }
 
     fn idle(&mut self, driver: Driver<'_, 'env>) {

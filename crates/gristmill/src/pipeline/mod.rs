@@ -321,7 +321,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     /// Makes any number of results of each item; each failed one is dealt with by itself.
     ///
     /// What failed is known by the position of the item it came from, so let the error say which part of it failed. A
-    /// dead letter holds a copy of the whole item.
+    /// dead letter holds a copy of the whole item. A panic in the iterator counts as one failed result, and the iterator
+    /// is asked again; after a thousand panics in a row it is given up.
     ///
     /// # Examples
     ///

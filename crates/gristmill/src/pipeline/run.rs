@@ -122,7 +122,7 @@ impl<O> Prepared<'_, O> {
         let report = Report::read(&shared);
         debug_assert!(report.totals().balance(), "the accounts do not balance: {:?}\n{report}", report.totals());
         match ran.and_then(|()| harvest()) {
-            Ok(output) => Ok(report.with_output(output).0),
+            Ok(output) => Ok(report.exchange(output).0),
             Err(error) => Err(error.with_report(report)),
         }
     }

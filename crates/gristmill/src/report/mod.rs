@@ -99,6 +99,12 @@ impl StageReport {
         self.skipped + self.dead + self.lost
     }
 
+    /// Items that entered a second.
+    #[must_use]
+    pub fn throughput(&self, elapsed: Duration) -> f64 {
+        rate(self.items_in, elapsed)
+    }
+
     /// Share of its workers' time that it was busy; 1.0 is all of it.
     #[must_use]
     pub fn utilization(&self, elapsed: Duration) -> f64 {
@@ -173,8 +179,14 @@ impl Report {
 }
 
 impl<O> Report<O> {
+    /// What the end of the pipeline made, and the report without it.
+    pub fn into_parts(self) -> (O, Report) {
+        let (report, output) = self.exchange(());
+        (output, report)
+    }
+
     /// The same report with another output.
-    pub(crate) fn with_output<P>(self, output: P) -> (Report<P>, O) {
+    pub(crate) fn exchange<P>(self, output: P) -> (Report<P>, O) {
         let report = Report {
             output,
             stages: self.stages,
@@ -214,16 +226,22 @@ impl<O> Report<O> {
         totals
     }
 
-    /// Extracted items a second.
+    /// Items a second, at the stage that most items entered: rows, say, where the source yields chunks and the store takes
+    /// batches.
     pub fn throughput(&self) -> f64 {
-        let seconds = self.elapsed.as_secs_f64();
-        if seconds > 0.0 { self.totals().extracted as f64 / seconds } else { 0.0 }
+        let most = self.stages.iter().map(|stage| stage.items_in).max().unwrap_or(0);
+        rate(most, self.elapsed)
     }
 
     /// What holds the pipeline back, and what would help.
     pub fn verdict(&self) -> Verdict {
         Verdict::of(&self.stages, self.elapsed, self.pool_threads)
     }
+}
+
+fn rate(items: u64, elapsed: Duration) -> f64 {
+    let seconds = elapsed.as_secs_f64();
+    if seconds > 0.0 { items as f64 / seconds } else { 0.0 }
 }
 
 fn read_stage(cell: &StageCell, elapsed: Duration) -> StageReport {

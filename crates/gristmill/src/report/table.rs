@@ -23,8 +23,7 @@ impl<O> fmt::Display for Report<O> {
         writeln!(f, "{}", Sentence(&self.totals()))?;
         writeln!(
             f,
-            "{} in {}: {} items/s, peak {} in flight, {} pool threads",
-            group(self.totals().extracted),
+            "{}, {} items/s, peak {} in flight, {} pool threads",
             short(self.elapsed),
             group(self.throughput() as u64),
             Bytes::new(self.peak_bytes),

@@ -114,7 +114,7 @@ fn a_panic_in_the_middle_of_an_expansion_costs_one_item() {
 }
 
 #[test]
-fn a_panicking_expansion_keeps_what_it_gave_before() {
+fn a_panicking_expansion_keeps_what_it_gave_before_and_goes_on() {
     within("panic inside an expansion", || {
         let report = Pipeline::extract(0..10u64)
             .flat_map(|item| {
@@ -129,9 +129,23 @@ fn a_panicking_expansion_keeps_what_it_gave_before() {
             .run()
             .unwrap();
         assert_balanced(&report);
-        assert!(report.output.iter().copied().eq((0..22).chain(25..50)));
+        assert!(report.output.iter().copied().eq((0..22).chain(23..50)));
         assert_eq!((report.failures.len(), report.failures[0].position), (1, 4));
         assert_eq!(report.failures[0].message, "panic: planned panic");
+    });
+}
+
+#[test]
+fn an_expansion_that_only_panics_is_given_up() {
+    within("endless panics", || {
+        let report = Pipeline::extract(0..3u64)
+            .flat_map(|item| std::iter::repeat_with(move || -> u64 { panic!("planned panic of {item}") }))
+            .on_error(OnError::skip())
+            .count()
+            .run()
+            .unwrap();
+        assert_balanced(&report);
+        assert_eq!((report.output, report.totals().skipped), (0, 3_000));
     });
 }
 

@@ -109,3 +109,51 @@ fn a_store_that_cannot_be_closed_fails_the_run() {
         assert_eq!(format!("{error:?}"), "stage `store` could not finish: disk full");
     }
 }
+
+/// Notes what it is told.
+struct Told<'a>(&'a Mutex<Vec<(&'static str, Outcome)>>, &'static str, bool);
+
+impl<T> Store<T> for Told<'_> {
+    type Error = String;
+
+    fn store(&mut self, _: T) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn finish(&mut self, outcome: Outcome) -> Result<(), String> {
+        self.0.lock().unwrap().push((self.1, outcome));
+        if self.2 { Err("planned".to_owned()) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn dead_letters_are_finished_before_it_is_decided_how_the_run_ends() {
+    within("dead letters that cannot be finished", || {
+        let told = Mutex::new(Vec::new());
+        let result = Pipeline::extract(0..100u64)
+            .try_map(|item| if item == 3 { Err("no") } else { Ok(item) })
+            .on_error(OnError::dead_letter(Told(&told, "letters", true)))
+            .store(Told(&told, "store", false))
+            .run();
+        assert!(format!("{:?}", result.unwrap_err()).contains("finish its dead letters"));
+        assert_eq!(told.into_inner().unwrap(), [("letters", Outcome::Completed), ("store", Outcome::Aborted)]);
+    });
+}
+
+#[test]
+fn no_branch_is_told_that_the_run_completed_before_the_others_have_stored_everything() {
+    within("branches that fail late", || {
+        let told = Mutex::new(Vec::new());
+        let failing = gristmill::store::from_fn(|item: u64| if item == 99 { Err("last") } else { Ok(()) });
+        let result = Pipeline::extract(0..100u64)
+            .broadcast(|copies| copies.store(Told(&told, "side", false)))
+            .map_blocking(1, |item| {
+                std::thread::sleep(std::time::Duration::from_micros(100));
+                item
+            })
+            .store(failing)
+            .run();
+        assert!(result.is_err());
+        assert_eq!(told.into_inner().unwrap(), [("side", Outcome::Aborted)]);
+    });
+}
