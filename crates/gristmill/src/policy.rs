@@ -187,11 +187,20 @@ impl<'env, T, E> Policy<'env, T, E> {
     }
 
     /// A copy of the item for the case that it fails, if the policy wants one.
-    #[inline]
-    pub(crate) fn keep(&self, item: &T) -> Option<T> {
+    pub(crate) fn copy(&self, item: &T) -> Option<T> {
         match &self.on_error.mode {
             Mode::DeadLetter { keep, .. } => Some(keep(item)),
             _ => None,
+        }
+    }
+
+    /// Puts a copy of the item into `kept` for the case that it fails, if the policy wants one.
+    #[inline]
+    pub(crate) fn keep(&self, kept: &mut Option<T>, item: &T) {
+        if let Mode::DeadLetter { keep, .. } = &self.on_error.mode {
+            // Should the copying panic, there must not be the copy of another.
+            *kept = None;
+            *kept = Some(keep(item));
         }
     }
 }

@@ -92,7 +92,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         op.open(plan, &mut cells);
         let segment = plan.segment();
         for (at, cell) in cells.iter_mut().enumerate() {
-            (cell.segment, cell.workers, cell.leads) = (segment, threads, at == 0);
+            (cell.segment, cell.workers, cell.leads, cell.own_threads) = (segment, threads, at == 0, true);
         }
         let cells = plan.add_stages(cells);
         let name = cells.first().map_or_else(String::new, |cell| cell.name.clone());

@@ -39,7 +39,7 @@ pub(crate) type Keys = [u64; 4];
 
 /// Which morsel may go next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
+pub enum Order {
     /// Any, as they come.
     Unordered,
     /// In the order of the source.

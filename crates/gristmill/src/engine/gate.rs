@@ -213,7 +213,7 @@ impl Gate {
     }
 
     fn recharge(&self, state: &mut MutexGuard<'_, State>, from: usize, to: usize) {
-        state.charged = state.charged + to - from;
+        state.charged = state.charged - from + to;
         if to < from {
             self.wake(state);
         }

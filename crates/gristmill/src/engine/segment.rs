@@ -504,7 +504,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
                     entered += 1;
                     self.op.push(state, cx, item, &mut |_, item| out.push(item));
                     // As long as one has come of each, positions are consecutive if those that came in are.
-                    if out.len() != entered || cx.is_scattered() {
+                    if out.len() != entered || cx.is_scattered() || origin.is_scattered() {
                         origin.follow(before, out.len(), || cx.position());
                     }
                 }

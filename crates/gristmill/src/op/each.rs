@@ -100,9 +100,7 @@ where
     {
         let at = self.policy.at();
         let result = guarded(cx, at, || {
-            if let Some(copy) = self.policy.keep(&item) {
-                state.kept = Some(copy);
-            }
+            self.policy.keep(&mut state.kept, &item);
             (self.call)(&mut state.user, item)
         });
         match result {

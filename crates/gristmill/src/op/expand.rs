@@ -73,7 +73,7 @@ where
         Emit: FnMut(&mut Context<'_>, U),
     {
         let rest = guarded(cx, self.policy.at(), || {
-            state.kept = self.policy.keep(&item);
+            self.policy.keep(&mut state.kept, &item);
             (self.call)(item)
         });
         state.rest = Some(rest);
@@ -97,7 +97,7 @@ where
                 Ok(made) => emit(cx, made),
                 Err(error) => self.policy.fail(
                     cx,
-                    state.kept.as_ref().and_then(|kept| self.policy.keep(kept)),
+                    state.kept.as_ref().and_then(|kept| self.policy.copy(kept)),
                     Cause::Error(error),
                 ),
             }
@@ -124,7 +124,7 @@ where
         // Its iterator panicked: that result is the failure, and there may be others.
         self.policy.fail(
             cx,
-            state.kept.as_ref().and_then(|kept| self.policy.keep(kept)),
+            state.kept.as_ref().and_then(|kept| self.policy.copy(kept)),
             Cause::Panic(message.to_owned()),
         );
         cx.tally(at).expanded += u64::from(state.results > 0);

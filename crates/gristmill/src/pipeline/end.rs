@@ -3,7 +3,7 @@
 use super::run::Harvest;
 use super::{Pipeline, Run, Terminal};
 use crate::engine::{
-    AnyInlet, Consumer, Context, Driver, FoldInlet, Folding, Morsel, Plan, Serial, Shared, StoreThread,
+    AnyInlet, Consumer, Context, Driver, FoldInlet, Folding, Morsel, Order, Plan, Serial, Shared, StoreThread,
 };
 use crate::error::{BoxError, Error, panic_message};
 use crate::op::Operator;
@@ -179,13 +179,12 @@ where
 {
     type Output = ();
 
-    fn open(mut self, name: &str, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, ()>) {
+    fn open(mut self, name: &str, order: Order, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, ()>) {
         self.policy.rename(name.to_owned());
         self.policy.open(plan, 0);
-        let cell = end_cell(name, 1, plan);
-        let shared = Arc::clone(&plan.shared);
-        let order = plan.settings.order;
         let waits = self.store.may_wait();
+        let cell = end_cell(name, 1, waits, plan);
+        let shared = Arc::clone(&plan.shared);
         let storing = Storing {
             store: self.store,
             policy: self.policy,
@@ -209,9 +208,9 @@ where
     }
 }
 
-fn end_cell(name: &str, workers: usize, plan: &mut Plan<'_>) -> Arc<StageCell> {
-    let segment = plan.segment();
-    plan.add_stage(StageCell::new(name.to_owned(), Kind::Store, segment, workers).leading().ending())
+fn end_cell(name: &str, workers: usize, own_threads: bool, plan: &mut Plan<'_>) -> Arc<StageCell> {
+    let cell = StageCell::new(name.to_owned(), Kind::Store, plan.segment(), workers);
+    plan.add_stage(cell.leading().ending().on_own_threads(own_threads))
 }
 
 /// Stores items one after another.
@@ -251,9 +250,7 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'e
                     let Some(item) = items.next() else { break };
                     cx.set_index(entered);
                     entered += 1;
-                    if let Some(copy) = policy.keep(&item) {
-                        kept = Some(copy);
-                    }
+                    policy.keep(&mut kept, &item);
                     if let Err(error) = store.store(item) {
                         policy.fail(&mut cx, kept.take(), Cause::Error(error));
                     }
@@ -304,11 +301,10 @@ where
 {
     type Output = C;
 
-    fn open(self, name: &str, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, C>) {
-        let cell = end_cell(name, 1, plan);
+    fn open(self, name: &str, order: Order, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, C>) {
+        let cell = end_cell(name, 1, false, plan);
         let collection = Arc::new(Mutex::new(self.0));
         let collecting = Collecting { collection: Arc::clone(&collection), cell, shared: Arc::clone(&plan.shared) };
-        let order = plan.settings.order;
         let inlet = Serial::connect(collecting, order, plan);
         (inlet, Box::new(move || Ok(std::mem::take(&mut *collection.lock()))))
     }
@@ -361,10 +357,10 @@ where
 {
     type Output = W::Whole;
 
-    fn open(self, name: &str, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, W::Whole>) {
+    fn open(self, name: &str, _: Order, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, W::Whole>) {
         let Reduce { init, add, whole } = self;
         let workers = plan.shared.crew.max();
-        let cell = end_cell(name, workers, plan);
+        let cell = end_cell(name, workers, false, plan);
         let inlet = FoldInlet::new(FoldBy { init, add }, cell, Arc::clone(&plan.shared));
         let folded = Arc::clone(&inlet);
         let name = name.to_owned();

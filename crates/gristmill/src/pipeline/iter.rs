@@ -2,10 +2,11 @@
 
 use super::run::{Harvest, Prepared};
 use super::{Pipeline, Run, Terminal};
-use crate::engine::{AnyInlet, Funnel, Morsel, Outlet, Plan, Shared, Turn};
+use crate::engine::{AnyInlet, Funnel, Morsel, Order, Outlet, Plan, Shared, Turn};
 use crate::error::{Error, ErrorKind};
 use crate::op::Operator;
 use crate::report::{Kind, Report, StageCell, Tally};
+use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -24,7 +25,9 @@ where
     /// What waits to be pulled is in flight and counts. If the run fails, its error is the last thing yielded. Dropping
     /// the iterator early cancels the run and joins all its threads.
     ///
-    /// For a pipeline that borrows from the stack use [`for_each`](Pipeline::for_each).
+    /// For a pipeline that borrows from the stack use [`for_each`](Pipeline::for_each). CPU stages run on rayon's global
+    /// pool, unless the pipeline names [another](Pipeline::pool). The loop waits for them, so it must not itself run on
+    /// a thread of that pool.
     ///
     /// # Examples
     ///
@@ -60,17 +63,24 @@ struct Pull<T> {
 struct Source<T> {
     funnel: Arc<Funnel<Morsel<T>>>,
     cell: Arc<StageCell>,
+    /// Never sent on: that it is gone tells the run that nothing is held here any more.
+    _held: Sender<()>,
 }
 
 impl<T: Send + 'static> Terminal<'static, T> for Pull<T> {
     type Output = ();
 
-    fn open(self, name: &str, plan: &mut Plan<'static>) -> (AnyInlet<'static, T>, Harvest<'static, ()>) {
+    fn open(self, name: &str, order: Order, plan: &mut Plan<'static>) -> (AnyInlet<'static, T>, Harvest<'static, ()>) {
         let segment = plan.segment();
         let cell = plan.add_stage(StageCell::new(name.to_owned(), Kind::Store, segment, 1).leading().ending());
-        let order = plan.settings.order;
         let (outlet, funnel) = Outlet::connect(order, plan);
-        *self.place.lock() = Some(Source { funnel, cell });
+        let (held, released) = crossbeam_channel::bounded(0);
+        *self.place.lock() = Some(Source { funnel, cell, _held: held });
+        // What the caller's thread holds is in flight, so the accounts wait for it.
+        plan.endings.push(Box::new(move |_| {
+            let _ = released.recv();
+            Ok(())
+        }));
         (outlet, Box::new(|| Ok(())))
     }
 }
@@ -124,9 +134,9 @@ impl<T> IntoIter<T> {
     }
 
     fn finish(&mut self) -> Option<Error> {
-        let pulling = self.pulling.take()?;
-        drop(pulling.current);
-        match pulling.run.join() {
+        let Pulling { source, current, run, .. } = self.pulling.take()?;
+        drop((current, source));
+        match run.join() {
             Ok(Ok(report)) => {
                 self.report = Some(report);
                 None

@@ -68,7 +68,7 @@ pub struct Pipeline<'env, In, Op: Operator<'env, In>> {
     key_bits: Option<Arc<dyn Fn(&In) -> u64 + Send + Sync + 'env>>,
     limit: Option<usize>,
     settings: Settings<'env>,
-    names: Names,
+    lineage: Lineage,
 }
 
 impl<'env, In, Op: Operator<'env, In>> std::fmt::Debug for Pipeline<'env, In, Op> {
@@ -77,15 +77,27 @@ impl<'env, In, Op: Operator<'env, In>> std::fmt::Debug for Pipeline<'env, In, Op
     }
 }
 
-/// Names for stages that were given none: the method's, numbered from the second on.
-#[derive(Debug, Default)]
-struct Names(HashMap<&'static str, usize>);
+/// What a stage must know of those before it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lineage {
+    /// How often each method has named a stage, branches included.
+    names: Arc<Mutex<HashMap<&'static str, usize>>>,
+    /// A batch has given out new numbers, which nobody has announced with keys: from there on the order of all is kept.
+    renumbered: bool,
+}
 
-impl Names {
-    fn next(&mut self, method: &'static str) -> String {
-        let count = self.0.entry(method).or_default();
+impl Lineage {
+    /// A name for a stage that was given none: the method's, numbered from the second on.
+    pub(crate) fn name(&mut self, method: &'static str) -> String {
+        let mut names = self.names.lock();
+        let count = names.entry(method).or_default();
         *count += 1;
         if *count == 1 { method.to_owned() } else { format!("{method}-{count}") }
+    }
+
+    /// The order to restore here when this one is asked for.
+    fn order(&self, asked: Order) -> Order {
+        if self.renumbered && asked == Order::Key { Order::Source } else { asked }
     }
 }
 
@@ -121,8 +133,8 @@ impl<'env, T: Send + 'env, E: Into<BoxError> + Send + 'env> Extraction<'env, T, 
     where
         S: Source<Item = T, Error = E> + Send + 'env,
     {
-        let mut names = Names::default();
-        let name = names.next("extract");
+        let mut lineage = Lineage::default();
+        let name = lineage.name("extract");
         let (input_scale, output_scale) = source_scales::<S>();
         Pipeline {
             head: engine::source_head(source, name.clone()),
@@ -132,15 +144,16 @@ impl<'env, T: Send + 'env, E: Into<BoxError> + Send + 'env> Extraction<'env, T, 
             key_bits: None,
             limit: None,
             settings: Settings::default(),
-            names,
+            lineage,
         }
     }
 
     /// Keeps the order of items that have the same key; others may overtake them.
     ///
     /// The key is taken from the item as it leaves the source, so this comes right after
-    /// [`extract`](Pipeline::extract). An item waits at the end until all earlier ones that share a morsel with its key
-    /// are stored; two keys may happen to be taken for one, which costs time, never order.
+    /// [`extract`](Pipeline::extract). A morsel waits at the end, or at a batch, for earlier ones that have a key in common
+    /// with it; keys are compared by 256 bits, so two may be taken for one, which costs time, never order. It pays where
+    /// items are slow, and morsels therefore small. After a batch, which mixes keys, the order of all batches is kept.
     pub fn ordered_by_key<K: Hash>(mut self, key: impl Fn(&T) -> K + Send + Sync + 'env) -> Self {
         let hasher = RandomState::new();
         self.key_bits =
@@ -154,17 +167,17 @@ impl<'env, T: Send + 'env, E: Into<BoxError> + Send + 'env> Extraction<'env, T, 
 impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     fn then<Next: Operator<'env, Op::Out>>(
         self,
-        make: impl FnOnce(&mut Names) -> Next,
+        make: impl FnOnce(&mut Lineage) -> Next,
     ) -> Extended<'env, In, Op, Next> {
         self.then_scaled(make, |_| Scale::of_type())
     }
 
     fn then_scaled<Next: Operator<'env, Op::Out>>(
         mut self,
-        make: impl FnOnce(&mut Names) -> Next,
+        make: impl FnOnce(&mut Lineage) -> Next,
         scale: impl FnOnce(Scale<'env, Op::Out>) -> Scale<'env, Next::Out>,
     ) -> Extended<'env, In, Op, Next> {
-        let next = make(&mut self.names);
+        let next = make(&mut self.lineage);
         Pipeline {
             head: self.head,
             op: Then::new(self.op, next),
@@ -173,7 +186,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
             key_bits: self.key_bits,
             limit: self.limit,
             settings: self.settings,
-            names: self.names,
+            lineage: self.lineage,
         }
     }
 
@@ -194,7 +207,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
             impl Fn(&mut (), Op::Out) -> Result<Option<U>, Infallible> + Send + Sync + 'env,
         >,
     > {
-        self.then(|names| Each::new(names.next("map"), move |(): &mut (), item| Ok(Some(f(item)))))
+        self.then(|lineage| Each::new(lineage.name("map"), move |(): &mut (), item| Ok(Some(f(item)))))
     }
 
     /// Makes another item of each, or fails; [`on_error`](Pipeline::on_error) decides what follows.
@@ -224,7 +237,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         Op,
         Each<'env, Op::Out, U, E, (), impl Fn(&mut (), Op::Out) -> Result<Option<U>, E> + Send + Sync + 'env>,
     > {
-        self.then(|names| Each::new(names.next("try_map"), move |(): &mut (), item| f(item).map(Some)))
+        self.then(|lineage| Each::new(lineage.name("try_map"), move |(): &mut (), item| f(item).map(Some)))
     }
 
     /// Leaves out the items for which the predicate does not hold.
@@ -245,7 +258,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         >,
     > {
         let call = move |(): &mut (), item| Ok(if predicate(&item) { Some(item) } else { None });
-        self.then_scaled(|names| Each::new(names.next("filter"), call), |scale| scale)
+        self.then_scaled(|lineage| Each::new(lineage.name("filter"), call), |scale| scale)
     }
 
     /// Makes another item of each, or leaves it out.
@@ -265,7 +278,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
             impl Fn(&mut (), Op::Out) -> Result<Option<U>, Infallible> + Send + Sync + 'env,
         >,
     > {
-        self.then(|names| Each::new(names.next("filter_map"), move |(): &mut (), item| Ok(f(item))))
+        self.then(|lineage| Each::new(lineage.name("filter_map"), move |(): &mut (), item| Ok(f(item))))
     }
 
     /// Looks at each item and passes it on.
@@ -289,7 +302,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
             f(&item);
             Ok(Some(item))
         };
-        self.then_scaled(|names| Each::new(names.next("inspect"), call), |scale| scale)
+        self.then_scaled(|lineage| Each::new(lineage.name("inspect"), call), |scale| scale)
     }
 
     /// Makes any number of items of each, in their order.
@@ -313,8 +326,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         U: Send + 'env,
         I: IntoIterator<Item = U, IntoIter: Send + 'env>,
     {
-        self.then(|names| {
-            Expand::<_, _, _, Oks<I::IntoIter>, _>::new(names.next("flat_map"), move |item| Oks(f(item).into_iter()))
+        self.then(|lineage| {
+            Expand::<_, _, _, Oks<I::IntoIter>, _>::new(lineage.name("flat_map"), move |item| Oks(f(item).into_iter()))
         })
     }
 
@@ -354,7 +367,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         I: IntoIterator<Item = Result<U, E>, IntoIter: Send + 'env>,
         F: Fn(Op::Out) -> I + Send + Sync + 'env,
     {
-        self.then(|names| Expand::new(names.next("try_flat_map"), move |item| f(item).into_iter()))
+        self.then(|lineage| Expand::new(lineage.name("try_flat_map"), move |item| f(item).into_iter()))
     }
 
     /// Makes another item of each with the help of a state that each worker has for itself: a buffer, a parser, a
@@ -404,7 +417,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         U: Send + 'env,
     {
         let call = move |state: &mut S, item| Ok(Some(f(state, item)));
-        self.then(|names| Each::with_state(names.next("map_init"), move || init().map_err(Into::into), call))
+        self.then(|lineage| Each::with_state(lineage.name("map_init"), move || init().map_err(Into::into), call))
     }
 
     /// [`map_init`](Pipeline::map_init) for a function that may fail.
@@ -425,7 +438,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         E: Into<BoxError> + Send + 'env,
     {
         let call = move |state: &mut S, item| f(state, item).map(Some);
-        self.then(|names| Each::with_state(names.next("try_map_init"), move || init().map_err(Into::into), call))
+        self.then(|lineage| Each::with_state(lineage.name("try_map_init"), move || init().map_err(Into::into), call))
     }
 
     /// Takes batches, or other collections, apart again.
@@ -448,9 +461,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         U: Send + 'env,
         Op::Out: IntoIterator<Item = U, IntoIter: Send + 'env>,
     {
-        self.then(|names| {
+        self.then(|lineage| {
             Expand::<_, _, _, Oks<<Op::Out as IntoIterator>::IntoIter>, _>::new(
-                names.next("unbatch"),
+                lineage.name("unbatch"),
                 |item: Op::Out| Oks(item.into_iter()),
             )
         })
@@ -474,7 +487,7 @@ impl<I: Iterator> Iterator for Oks<I> {
 impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     /// Closes the segment: what follows begins a new one.
     fn seal(self) -> Sealed<'env, Op::Out> {
-        let Pipeline { head, op, input_scale, output_scale, key_bits, limit, settings, names } = self;
+        let Pipeline { head, op, input_scale, output_scale, key_bits, limit, settings, lineage } = self;
         let head = match op.bypass(head) {
             Ok(head) => head,
             Err((op, head)) => Head::stage(move |plan, output_scale, out| {
@@ -482,7 +495,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
                 Segment::connect(op, head, layout, plan, out);
             }),
         };
-        Sealed { head, scale: output_scale, settings, names }
+        Sealed { head, scale: output_scale, settings, lineage }
     }
 
     /// Makes another item of each on threads of its own, at most `workers` at once: for what waits, such as a lookup over
@@ -518,7 +531,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
                 .refuse("workers of map_blocking", format!("is {workers}, more than {MOST_THREADS} threads"));
         }
         sealed.settings.own_threads += workers.min(MOST_THREADS);
-        let (handle, policy) = Handle::stage(sealed.names.next(method));
+        let (handle, policy) = Handle::stage(sealed.lineage.name(method));
         sealed.resume(handle, Scale::of_type(), move |head, input_scale, plan, scale, out| {
             let name = policy.lock().stage().to_owned();
             let mut each = Each::new(name.clone(), call);
@@ -551,15 +564,17 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     fn batched(self, count: usize, bytes: Bytes, age: Option<Duration>) -> Resumed<'env, (), Vec<Op::Out>, Infallible> {
         let mut sealed = self.seal();
         sealed.settings.refuse_zero("batch", count.min(bytes.get()));
-        let (handle, policy) = Handle::stage(sealed.names.next("batch"));
+        let (handle, policy) = Handle::stage(sealed.lineage.name("batch"));
         let limits = BatchLimits { count: count.max(1), bytes: bytes.get(), age };
         let batch_scale = engine::batch_scale(&sealed.scale);
+        let lineage = sealed.lineage.clone();
+        sealed.lineage.renumbered = true;
         sealed.resume(handle, batch_scale, move |head, input_scale, plan, scale, out| {
             let name = policy.lock().stage().to_owned();
             plan.check_scale(&scale, &name);
             let segment = plan.segment();
             let cell = plan.add_stage(StageCell::new(name, Kind::Transform, segment, 1).leading());
-            let order = plan.settings.order;
+            let order = lineage.order(plan.settings.order);
             let shared = Arc::clone(&plan.shared);
             let batcher = Batcher::new(limits, input_scale.clone(), cell, shared, out);
             let inlet = Serial::connect(batcher, order, plan);
@@ -594,7 +609,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     {
         let scale = self.output_scale.clone();
         let call = |(): &mut (), item: Op::Out| Ok::<_, Infallible>(Some((item.clone(), item)));
-        self.then_scaled(|names| Each::new(names.next("broadcast"), call).copying(), |scale| pair_scale(scale, 2))
+        self.then_scaled(|lineage| Each::new(lineage.name("broadcast"), call).copying(), |scale| pair_scale(scale, 2))
             .fork::<_, Copies, R, K>("broadcast", scale, branch)
     }
 
@@ -628,7 +643,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     {
         let scale = self.output_scale.clone();
         let call = move |(): &mut (), item: Op::Out| Ok::<_, Infallible>(Some((predicate(&item), item)));
-        self.then_scaled(|names| Each::new(names.next("route"), call), |scale| pair_scale(scale, 1))
+        self.then_scaled(|lineage| Each::new(lineage.name("route"), call), |scale| pair_scale(scale, 1))
             .fork::<_, Splits, R, K>("route", scale, branch)
     }
 
@@ -652,10 +667,10 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
             head: Head::stage(move |_, _, inlet| *place.lock() = Some(inlet)),
             scale: scale.clone(),
             settings: Settings::default(),
-            names: Names::default(),
+            lineage: sealed.lineage.clone(),
         };
         let mut side = branch(side.into_pipeline(Handle::border()));
-        let side_problem = side.take_problem();
+        let (side_threads, side_problem) = side.take_settings();
         let mut resumed = sealed.resume(Handle::border(), scale, move |head, pair_scale, plan, scale, main| {
             side.open(plan);
             let Some(side) = found.lock().take() else {
@@ -668,6 +683,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
             let fork = Fork::<T, How>::new(side, main, scale);
             head.connect(plan, pair_scale, Arc::new(fork));
         });
+        resumed.settings.own_threads += side_threads;
         if let Some((setting, problem)) = side_problem {
             resumed.settings.refuse(setting, problem);
         }
@@ -742,7 +758,7 @@ pub(crate) struct Sealed<'env, T> {
     head: Head<'env, T>,
     scale: Scale<'env, T>,
     settings: Settings<'env>,
-    names: Names,
+    lineage: Lineage,
 }
 
 impl<'env, T: Send + 'env> Sealed<'env, T> {
@@ -764,9 +780,9 @@ impl<'env, T: Send + 'env> Sealed<'env, T> {
         U: Send + 'env,
         P: Send + Sync + 'env,
     {
-        let Sealed { head, scale: input_scale, settings, names } = self;
+        let Sealed { head, scale: input_scale, settings, lineage } = self;
         let head = Head::stage(move |plan, scale, out| connect(head, input_scale, plan, scale, out));
-        Sealed { head, scale, settings, names }.into_pipeline(handle)
+        Sealed { head, scale, settings, lineage }.into_pipeline(handle)
     }
 
     fn into_pipeline<P: Send + Sync + 'env>(self, handle: Handle<T, P>) -> Pipeline<'env, T, Handle<T, P>> {
@@ -778,7 +794,7 @@ impl<'env, T: Send + 'env> Sealed<'env, T> {
             key_bits: None,
             limit: None,
             settings: self.settings,
-            names: self.names,
+            lineage: self.lineage,
         }
     }
 }
@@ -908,7 +924,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     }
 
     /// How often the run looks after what is waiting: batches that have grown old, stores with something to flush, a
-    /// cancelled token.
+    /// cancelled token. It looks no more often than every 100 µs and no less often than every 10 ms.
     ///
     /// # Default
     ///

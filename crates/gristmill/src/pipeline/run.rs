@@ -1,7 +1,7 @@
 //! A pipeline that is closed, and its run.
 
 use super::Sealed;
-use crate::engine::{self, AnyInlet, Plan, Shared};
+use crate::engine::{self, AnyInlet, Order, Plan, Shared};
 use crate::error::Error;
 use crate::report::Report;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub trait Terminal<'env, T>: Send + Sized + 'env {
     type Output;
 
     #[doc(hidden)]
-    fn open(self, name: &str, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, Self::Output>);
+    fn open(self, name: &str, order: Order, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, Self::Output>);
 }
 
 /// Fetches what the end made once the run is over.
@@ -34,7 +34,7 @@ impl<T, K> std::fmt::Debug for Run<'_, T, K> {
 
 impl<'env, T: Send + 'env, K: Terminal<'env, T>> Run<'env, T, K> {
     pub(crate) fn new(mut sealed: Sealed<'env, T>, method: &'static str, kind: K) -> Self {
-        let name = sealed.names.next(method);
+        let name = sealed.lineage.name(method);
         Run { sealed, name, kind }
     }
 
@@ -89,7 +89,8 @@ impl<'env, T: Send + 'env, K: Terminal<'env, T>> Run<'env, T, K> {
     fn connect(self, plan: &mut Plan<'env>) -> Harvest<'env, K::Output> {
         let Run { sealed, name, kind } = self;
         plan.shared.open_end();
-        let (inlet, harvest) = kind.open(&name, plan);
+        let order = sealed.lineage.order(plan.settings.order);
+        let (inlet, harvest) = kind.open(&name, order, plan);
         sealed.head.connect(plan, sealed.scale, inlet);
         harvest
     }
@@ -102,9 +103,9 @@ impl<'env, T: Send + 'env, K: Terminal<'env, T, Output = ()>> Run<'env, T, K> {
         let _nothing: Harvest<'env, ()> = self.connect(plan);
     }
 
-    /// The first setting of the branch that was refused.
-    pub(super) fn take_problem(&mut self) -> Option<(&'static str, String)> {
-        self.sealed.settings.problem.take()
+    /// The threads of the branch's blocking stages, and the first of its settings that was refused.
+    pub(super) fn take_settings(&mut self) -> (usize, Option<(&'static str, String)>) {
+        (self.sealed.settings.own_threads, self.sealed.settings.problem.take())
     }
 }
 

@@ -16,6 +16,8 @@ pub struct StageCell {
     pub(crate) segment: usize,
     /// How many may run at once.
     pub(crate) workers: usize,
+    /// They are threads of its own, not of the pool.
+    pub(crate) own_threads: bool,
     /// The stage leads its segment: the segment's times are written here.
     pub(crate) leads: bool,
     /// The stage is the last of its branch.
@@ -42,6 +44,7 @@ impl StageCell {
             kind,
             segment,
             workers,
+            own_threads: false,
             leads: false,
             ends: false,
             items_in: AtomicU64::new(0),
@@ -61,6 +64,11 @@ impl StageCell {
 
     pub(crate) fn leading(mut self) -> Self {
         self.leads = true;
+        self
+    }
+
+    pub(crate) fn on_own_threads(mut self, own_threads: bool) -> Self {
+        self.own_threads = own_threads;
         self
     }
 

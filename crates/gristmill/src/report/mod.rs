@@ -36,7 +36,8 @@ pub struct Report<O = ()> {
     pub stages: Vec<StageReport>,
     /// How long the run took, or has taken so far.
     pub elapsed: Duration,
-    /// The most bytes that were in flight at one time.
+    /// The most bytes that were in flight at one time. What the pipeline was not told to [weigh](crate::Weight) counts
+    /// its size only.
     pub peak_bytes: usize,
     /// Bytes in flight now: zero at the end of a run.
     pub bytes_in_flight: usize,
@@ -66,6 +67,8 @@ pub struct StageReport {
     pub ends_branch: bool,
     /// How many workers or threads it may keep busy at once.
     pub workers: usize,
+    /// Whether they are threads of its own, not of the pool.
+    pub own_threads: bool,
     /// Items that entered; for an extract stage, that the source yielded, failures included.
     pub items_in: u64,
     /// Items that left; at the end of a branch, that were stored.
@@ -93,7 +96,7 @@ pub struct StageReport {
 }
 
 impl StageReport {
-    /// Items that failed for good, whatever became of them.
+    /// Items that failed for good, and, if the run was aborted, what was lost inside the stage.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.skipped + self.dead + self.lost
@@ -257,6 +260,7 @@ fn read_stage(cell: &StageCell, elapsed: Duration) -> StageReport {
         leads_segment: cell.leads,
         ends_branch: cell.ends,
         workers: cell.workers,
+        own_threads: cell.own_threads,
         items_in: cell.items_in.load(Relaxed),
         items_out: cell.items_out.load(Relaxed),
         expanded: cell.expanded.load(Relaxed),

@@ -47,7 +47,7 @@ impl Verdict {
 /// Share of the pool's time that was spent in CPU stages.
 fn cpu_share(stages: &[StageReport], elapsed: Duration, pool_threads: usize) -> f64 {
     let mut busy: BTreeMap<usize, f64> = BTreeMap::new();
-    for stage in stages.iter().filter(|stage| stage.leads_segment && stage.workers <= pool_threads) {
+    for stage in stages.iter().filter(|stage| stage.leads_segment && !stage.own_threads) {
         *busy.entry(stage.segment).or_default() += stage.busy.as_secs_f64();
     }
     let whole = elapsed.as_secs_f64() * pool_threads as f64;
@@ -67,21 +67,21 @@ fn advice_for(stage: &StageReport, fused: &str, pool_threads: usize) -> String {
              pieces that a transform takes apart"
                 .into()
         }
-        Kind::Store => {
+        Kind::Store if stage.workers == 1 => {
             "the store is the limit: it takes one item at a time, so batch before it, or move work out of it into a \
              transform"
                 .into()
         }
-        Kind::Transform if stage.workers > pool_threads => {
+        _ if stage.own_threads => {
             format!(
                 "`{fused}` waits on all of its {} threads: give it more, if what it waits for can take them",
                 stage.workers
             )
         }
-        Kind::Transform if stage.workers < pool_threads => {
+        _ if stage.workers < pool_threads => {
             format!("`{fused}` is limited to {} workers: give it more", stage.workers)
         }
-        Kind::Transform => {
+        _ => {
             format!("`{fused}` keeps all {} workers busy: make it cheaper, or run on more cores", stage.workers)
         }
     }

@@ -93,6 +93,26 @@ fn positions_are_those_of_the_source_whatever_was_filtered_before() {
 }
 
 #[test]
+fn positions_survive_uneven_expansions() {
+    let seen = Mutex::new(Vec::new());
+    Pipeline::extract(0..60u64)
+        .morsel_items(6)
+        .flat_map(|item| vec![item; (item % 2 * 2) as usize])
+        .map_blocking(2, |item| item)
+        .try_map(|item| Err::<u64, _>(item.to_string()))
+        .on_error(OnError::dead_letter(store::from_fn(|letter: DeadLetter<u64, String>| {
+            seen.lock().unwrap().push((letter.item.unwrap(), letter.position));
+            Ok::<(), String>(())
+        })))
+        .count()
+        .run()
+        .unwrap();
+    let seen = seen.into_inner().unwrap();
+    assert_eq!(seen.len(), 60);
+    assert!(seen.iter().all(|(item, position)| item == position), "{seen:?}");
+}
+
+#[test]
 fn a_panic_in_the_middle_of_an_expansion_costs_one_item() {
     within("panic after an expansion", || {
         let mut stored = Vec::new();

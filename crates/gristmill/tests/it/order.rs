@@ -83,3 +83,38 @@ fn an_iterator_yields_in_order_and_reports() {
     assert_balanced(report);
     assert_eq!(report.totals().stored, 50_000);
 }
+
+#[test]
+fn key_order_holds_across_batches() {
+    within("keys and batches", || {
+        for morsel in [1, 15] {
+            let pool = pool(4);
+            let report = Pipeline::extract(0..600u64)
+                .ordered_by_key(|item| item % 10)
+                .pool(&pool)
+                .morsel_items(morsel)
+                .map_blocking(3, |item| {
+                    if hash(item) % 30 == 0 {
+                        std::thread::sleep(Duration::from_micros(300));
+                    }
+                    item
+                })
+                .batch(10)
+                .map(|batch| {
+                    if hash(&batch) % 5 == 0 {
+                        std::thread::sleep(Duration::from_micros(300));
+                    }
+                    batch
+                })
+                .unbatch()
+                .collect::<Vec<_>>()
+                .run()
+                .unwrap();
+            assert_balanced(&report);
+            for key in 0..10 {
+                let of_key: Vec<u64> = report.output.iter().copied().filter(|item| item % 10 == key).collect();
+                assert!(of_key.into_iter().eq((0..600).filter(|item| item % 10 == key)), "key {key}, morsel {morsel}");
+            }
+        }
+    });
+}
