@@ -89,6 +89,8 @@ pub use pipeline::{
     Reduce, Resumed, Run, StoreEnd, Terminal,
 };
 pub use policy::{Cause, DeadLetter, OnError};
+#[doc(hidden)]
+pub use report::MorselBookkeeping;
 pub use report::{Failure, Kind, Report, StageReport, Totals, Verdict};
 pub use source::Source;
 pub use store::{Outcome, Store};

@@ -6,6 +6,7 @@
 use super::Kind;
 use super::histogram::Histogram;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 /// The counters of one stage. The counts are of items, the times are in nanoseconds and added up over workers.
 #[derive(Debug)]
@@ -117,5 +118,37 @@ impl Tally {
         self.items_out =
             items_in + self.expanded - self.combined - self.filtered - self.skipped - self.dead - self.lost;
         self.items_out
+    }
+}
+
+/// What the engine measures and counts for one morsel, by itself: for the benchmark that shows what metrics cost.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct MorselBookkeeping {
+    cells: Vec<StageCell>,
+    started: Instant,
+}
+
+impl MorselBookkeeping {
+    /// For a pipeline of a source, so many fused stages, and a store.
+    #[must_use]
+    pub fn new(fused: usize) -> Self {
+        let cell = |at| StageCell::new(String::new(), Kind::Transform, at, 1);
+        MorselBookkeeping { cells: (0..fused + 2).map(cell).collect(), started: Instant::now() }
+    }
+
+    /// All clock readings, counters and histograms of one morsel on its way from the source to the store.
+    pub fn record(&self, items: u64) {
+        let now = || self.started.elapsed().as_nanos() as u64;
+        let (began, filled, ran, storing, stored) = (now(), now(), now(), now(), now());
+        let tally = Tally { items_in: items, items_out: items, ..Tally::default() };
+        self.cells.iter().for_each(|cell| cell.add(&tally));
+        let times = [filled - began, ran - filled, stored - storing];
+        for (cell, time) in self.cells.iter().zip(times) {
+            cell.busy_nanos.fetch_add(time, Relaxed);
+        }
+        for cell in self.cells.iter().rev().take(2) {
+            cell.latency.record(stored - began, items);
+        }
     }
 }

@@ -5,6 +5,7 @@ mod metrics;
 mod table;
 mod verdict;
 
+pub use metrics::MorselBookkeeping;
 pub(crate) use metrics::{StageCell, Tally};
 pub use verdict::Verdict;
 
