@@ -113,8 +113,9 @@ impl<T> std::fmt::Debug for Head<'_, T> {
 
 /// A worker looks after others on its pool this often.
 const TIME_SLICE: Duration = Duration::from_millis(2);
-/// How often a worker looks again while somebody fills a morsel, before it goes home.
-const BUSY_LOOKS: u32 = 400;
+/// How often a worker looks again while somebody fills a morsel, before it goes home: for about as long as it takes to fill
+/// the largest.
+const BUSY_LOOKS: u32 = 64;
 
 /// The running pipeline.
 pub(crate) struct Engine<'env> {

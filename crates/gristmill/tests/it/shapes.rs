@@ -28,6 +28,34 @@ struct Plan {
     threads: usize,
     failures: bool,
     delays: bool,
+    policy: Policy,
+}
+
+/// What happens to items that fail.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Policy {
+    Skip,
+    Collect,
+    DeadLetter,
+}
+
+const POLICIES: [Policy; 3] = [Policy::Skip, Policy::Collect, Policy::DeadLetter];
+
+impl Policy {
+    fn on_error<'env>(self) -> OnError<'env, u64, String> {
+        match self {
+            Policy::Skip => OnError::skip(),
+            Policy::Collect => OnError::collect(),
+            Policy::DeadLetter => OnError::dead_letter(gristmill::store::from_fn(|letter: DeadLetter<u64, String>| {
+                let item = letter.item.ok_or("the letter lacks its item")?;
+                match letter.cause {
+                    Cause::Error(error) if error == format!("no {item}") => Ok(()),
+                    Cause::Panic(message) if message == format!("planned panic at {item}") => Ok(()),
+                    cause => Err(format!("item {item} failed with {cause}")),
+                }
+            })),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -122,7 +150,7 @@ macro_rules! stage {
     ($pipeline:expr, $plan:expr, $number:expr) => {
         $pipeline
             .try_map(move |item| $plan.attempt($number, item))
-            .on_error(OnError::skip())
+            .on_error($plan.policy.on_error())
             .filter(move |item| $plan.keeps($number + 1, *item))
             .flat_map(move |item| $plan.expand($number + 2, item))
     };
@@ -156,8 +184,9 @@ fn run(plan: Plan, pool: &rayon::ThreadPool) -> Result<Ran, Error> {
             finish!(stage!(waits, plan, 10))
         }
         Shape::BlockingTwice => {
-            let waits =
-                source.try_map_blocking(plan.threads, move |item| plan.attempt(0, item)).on_error(OnError::skip());
+            let waits = source
+                .try_map_blocking(plan.threads, move |item| plan.attempt(0, item))
+                .on_error(plan.policy.on_error());
             finish!(waits.map(|item| item + 1).map_blocking(2, |item| item ^ 7))
         }
         Shape::Batches => finish!(stage!(stage!(source, plan, 0).batch(plan.threads * 3).unbatch(), plan, 10)),
@@ -253,10 +282,13 @@ fn check(plan: Plan) {
         assert_eq!(sorted(ran.side.clone()), sorted(side), "{plan:?}");
     }
     assert_balanced(&ran.report);
-    let Totals { extracted, stored, skipped, lost, .. } = ran.report.totals();
+    let Totals { extracted, stored, skipped, dead, lost, .. } = ran.report.totals();
+    let failed_by_policy = if plan.policy == Policy::DeadLetter { (0, failed) } else { (failed, 0) };
+    assert_eq!((skipped, dead), failed_by_policy, "{plan:?}");
+    assert!(plan.policy != Policy::Collect || ran.report.failures.len() as u64 == failed.min(1_000), "{plan:?}");
     let sources = if plan.shape == Shape::Merge { 2 } else { 1 };
     assert_eq!(extracted, plan.items * sources, "{plan:?}");
-    assert_eq!((stored, skipped, lost), ((ran.out.len() + ran.side.len()) as u64, failed, 0), "{plan:?}");
+    assert_eq!((stored, lost), ((ran.out.len() + ran.side.len()) as u64, 0), "{plan:?}");
     if plan.shape == Shape::Merge && plan.ordered {
         let (first, second): (Vec<u64>, Vec<u64>) = ran.out.iter().partition(|item| **item < 1_000_000);
         let (expected_first, expected_second): (Vec<u64>, Vec<u64>) =
@@ -283,6 +315,7 @@ fn every_shape_with_every_setting_gives_what_a_loop_gives() {
                             threads: 3,
                             failures: morsel != 64,
                             delays: false,
+                            policy: POLICIES[window % 3],
                         };
                         check(plan);
                     }
@@ -306,7 +339,8 @@ proptest! {
         threads in 1usize..6,
         failures in any::<bool>(),
         delays in any::<bool>(),
+        policy in proptest::sample::select(&POLICIES[..]),
     ) {
-        check(Plan { seed, items, shape, ordered, window, pool, morsel, threads, failures, delays });
+        check(Plan { seed, items, shape, ordered, window, pool, morsel, threads, failures, delays, policy });
     }
 }
