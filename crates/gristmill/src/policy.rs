@@ -219,19 +219,24 @@ impl<T, E: Into<BoxError>> Policy<'_, T, E> {
         }
         match &self.on_error.mode {
             Mode::Abort => {}
-            Mode::Skip => cx.tally(self.at).skipped += 1,
+            Mode::Skip => {
+                // What says what failed, and the copy, are a user's values: dropped first, then counted.
+                drop((item, cause));
+                cx.tally(self.at).skipped += 1;
+            }
             Mode::Collect => {
                 let message = describe(cause);
+                drop(item);
                 cx.tally(self.at).skipped += 1;
                 cx.note_failure(Failure { stage: self.stage.clone(), position: cx.position(), attempts: 1, message });
             }
             Mode::DeadLetter { .. } => {
-                cx.tally(self.at).dead += 1;
                 let letter =
                     DeadLetter { item, stage: self.stage.clone(), attempts: 1, position: cx.position(), cause };
                 if let Some(lane) = &self.lane {
-                    lane.post(letter, cx.slot());
+                    lane.post(letter, cx.hold_copy());
                 }
+                cx.tally(self.at).dead += 1;
             }
         }
     }

@@ -192,7 +192,10 @@ tuples! {
     (A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7)
 }
 
-/// How the engine weighs the items of one lane.
+/// What is said to weigh more counts as much, so that sums stay far from the largest number.
+const HEAVIEST: usize = usize::MAX >> (usize::BITS / 3);
+
+/// How the engine weighs the items of one lane: at least a byte each, so that what comes of nothing can be foreseen.
 pub enum Scale<'env, T> {
     /// Every item weighs its own size; `exact` if it owns nothing more.
     Flat {
@@ -220,21 +223,26 @@ impl<'env, T> Scale<'env, T> {
         Scale::By(Arc::new(weigh))
     }
 
+    /// For what carries such an item to whoever weighs it next: only its size is counted on the way.
+    pub(crate) fn left_to_next<P>(&self) -> Scale<'env, P> {
+        Scale::Flat { exact: self.is_exact() }
+    }
+
     pub(crate) fn is_exact(&self) -> bool {
         !matches!(self, Scale::Flat { exact: false })
     }
 
     pub(crate) fn one(&self, item: &T) -> usize {
         match self {
-            Scale::Flat { .. } => size_of::<T>(),
-            Scale::By(weigh) => weigh(item),
+            Scale::Flat { .. } => size_of::<T>().max(1),
+            Scale::By(weigh) => weigh(item).clamp(1, HEAVIEST),
         }
     }
 
     pub(crate) fn all(&self, items: &[T]) -> usize {
         match self {
-            Scale::Flat { .. } => size_of_val(items),
-            Scale::By(weigh) => items.iter().map(|item| weigh(item)).sum(),
+            Scale::Flat { .. } => size_of_val(items).max(items.len()),
+            Scale::By(_) => items.iter().map(|item| self.one(item)).fold(0, usize::saturating_add).min(HEAVIEST),
         }
     }
 }

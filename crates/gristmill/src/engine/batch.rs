@@ -6,7 +6,7 @@
 
 use super::Driver;
 use super::gate::Permit;
-use super::morsel::{Morsel, Origin, Recycler};
+use super::morsel::{Draining, Morsel, Origin, Recycler};
 use super::plan::AnyInlet;
 use super::serial::{Consumer, LetGo};
 use super::shared::Shared;
@@ -49,13 +49,6 @@ struct Open<T> {
     opened: u64,
 }
 
-/// Full batches on their way out.
-struct Full<T> {
-    batches: Vec<Vec<T>>,
-    origin: Option<Origin>,
-    born: u64,
-}
-
 impl<'env, T: Send> Batcher<'env, T> {
     pub(crate) fn new(
         limits: BatchLimits,
@@ -68,22 +61,31 @@ impl<'env, T: Send> Batcher<'env, T> {
             limits,
             scale,
             cell,
-            shared,
             out,
-            emptied: Recycler::new(),
+            emptied: Recycler::new(shared.gate.budget()),
             open: Open { items: Vec::new(), bytes: 0, position: 0, born: 0, opened: 0 },
             held: None,
             next_seq: 0,
             source_items: 0,
+            shared,
         }
     }
 
-    fn start(&self) -> Full<T> {
-        Full { batches: self.emptied.get(), origin: None, born: 0 }
+    /// A morsel for full batches.
+    fn start(&self, permit: Permit) -> Morsel<Vec<T>> {
+        Morsel {
+            seq: 0,
+            items: self.emptied.get(),
+            origin: Origin::default(),
+            permit,
+            born: 0,
+            source_items: 0,
+            home: Some(Arc::clone(&self.emptied)),
+            shared: Arc::clone(&self.shared),
+        }
     }
 
-    fn add(&mut self, item: T, position: u64, born: u64, full: &mut Full<T>) {
-        let bytes = self.scale.one(&item);
+    fn add(&mut self, item: T, bytes: usize, (position, born): (u64, u64), full: &mut Morsel<Vec<T>>) {
         if !self.open.items.is_empty() && self.open.bytes.saturating_add(bytes) > self.limits.bytes {
             self.close_open(full);
         }
@@ -91,87 +93,82 @@ impl<'env, T: Send> Batcher<'env, T> {
             (self.open.position, self.open.born, self.open.opened) = (position, born, self.shared.now());
         }
         self.open.items.push(item);
-        self.open.bytes += bytes;
+        self.open.bytes = self.open.bytes.saturating_add(bytes);
         if self.open.items.len() >= self.limits.count || self.open.bytes >= self.limits.bytes {
             self.close_open(full);
         }
     }
 
-    fn close_open(&mut self, full: &mut Full<T>) {
+    fn close_open(&mut self, full: &mut Morsel<Vec<T>>) {
         // The next batch is likely to be as large as this one.
         let next = Vec::with_capacity(self.open.items.len());
         let batch = std::mem::replace(&mut self.open.items, next);
         self.open.bytes = 0;
-        if full.origin.is_none() {
+        let (made, position) = (full.items.len(), self.open.position);
+        if made == 0 {
             full.born = self.open.born;
+            full.origin = Origin::at(position);
         }
-        let origin = full.origin.get_or_insert_with(|| Origin::at(self.open.position));
-        let made = full.batches.len();
-        let position = self.open.position;
-        origin.follow(made, made + 1, || position);
+        full.origin.follow(made, made + 1, || position);
         self.cell.combined.fetch_add(batch.len() as u64 - 1, Relaxed);
-        full.batches.push(batch);
+        self.cell.items_out.fetch_add(1, Relaxed);
+        full.items.push(batch);
     }
 
-    fn send(&mut self, full: Full<T>, permit: Permit, driver: Driver<'_, 'env>) {
-        self.cell.items_out.fetch_add(full.batches.len() as u64, Relaxed);
-        self.cell.latency.record(self.shared.now().saturating_sub(full.born), full.batches.len() as u64);
-        let morsel = Morsel {
-            seq: self.next_seq,
-            items: full.batches,
-            origin: full.origin.unwrap_or_default(),
-            permit,
-            born: full.born,
-            source_items: std::mem::take(&mut self.source_items),
-            home: Some(Arc::clone(&self.emptied)),
-            shared: Arc::clone(&self.shared),
-        };
+    fn send(&mut self, mut full: Morsel<Vec<T>>, driver: Driver<'_, 'env>) {
+        self.cell.latency.record(self.shared.now().saturating_sub(full.born), full.items.len() as u64);
+        full.seq = self.next_seq;
+        full.source_items = std::mem::take(&mut self.source_items);
         self.next_seq += 1;
-        self.out.push(morsel, driver);
+        self.out.push(full, driver);
     }
 
     /// Sends the open batch as it is.
     fn send_open(&mut self, driver: Driver<'_, 'env>) {
         let Some(mut permit) = self.held.take().filter(|_| !self.open.items.is_empty()) else { return };
         permit.put_slot(Arc::new(self.shared.gate.force()));
-        let mut full = self.start();
+        let mut full = self.start(permit);
         self.close_open(&mut full);
-        self.send(full, permit, driver);
+        self.send(full, driver);
     }
 }
 
 impl<'env, T: Send> Consumer<'env, T> for Batcher<'env, T> {
     fn consume(&mut self, mut morsel: Morsel<T>, driver: Driver<'_, 'env>) {
         let began = self.shared.now();
-        let mut full = self.start();
-        let mut permit = morsel.permit.take();
+        let mut full = self.start(morsel.permit.take());
         self.cell.items_in.fetch_add(morsel.items.len() as u64, Relaxed);
         self.source_items += morsel.source_items;
         let origin = std::mem::take(&mut morsel.origin);
         let mut items = std::mem::take(&mut morsel.items);
-        for (index, item) in items.drain(..).enumerate() {
-            self.add(item, origin.position(index), morsel.born, &mut full);
+        let shared = Arc::clone(&self.shared);
+        let mut rest = Draining::new(&mut items, &shared);
+        let mut index = 0;
+        // An item is weighed before it is taken: should the weigher unwind, it is accounted for.
+        while let Some(bytes) = rest.peek().map(|item| self.scale.one(item)) {
+            if let Some(item) = rest.next() {
+                self.add(item, bytes, (origin.position(index), morsel.born), &mut full);
+            }
+            index += 1;
         }
+        drop(rest);
         morsel.items = items;
         drop(morsel);
-        let slot = permit.take_slot();
+        let slot = full.permit.take_slot();
         if let Some(held) = self.held.take() {
-            permit.absorb(held);
+            full.permit.absorb(held);
         }
         self.cell.busy_nanos.fetch_add(self.shared.now() - began, Relaxed);
-        if full.batches.is_empty() {
-            self.emptied.put(full.batches);
-            drop(slot);
-            self.held = Some(permit);
+        if full.items.is_empty() {
+            self.held = Some(full.permit.take());
             return;
         }
         // The full batches go on with the slot of the morsel that filled them; the open one keeps its bytes.
-        let open_bytes = self.open.bytes;
-        self.held = Some(permit.split(open_bytes, None));
+        self.held = Some(full.permit.split(self.open.bytes, None));
         if let Some(slot) = slot {
-            permit.put_slot(slot);
+            full.permit.put_slot(slot);
         }
-        self.send(full, permit, driver);
+        self.send(full, driver);
     }
 
     fn close(&mut self, driver: Driver<'_, 'env>) {

@@ -6,7 +6,8 @@
 
 use super::Driver;
 use super::context::Context;
-use super::morsel::{Morsel, Origin};
+use super::gate::Permit;
+use super::morsel::{Draining, Morsel, Origin};
 use super::plan::{AnyInlet, Inlet, Node, Plan, Step};
 use super::segment::Runner;
 use super::shared::Shared;
@@ -50,6 +51,9 @@ struct Assembly<'env, In, Op: Operator<'env, In>> {
     /// The emptied morsel, for all it carries but the items.
     morsel: Mutex<Option<Morsel<In>>>,
     positions: Origin,
+    /// The morsel's slot, and what an item of it weighed.
+    permit: Permit,
+    item_bytes: usize,
     parts: Mutex<Parts<Op::Out>>,
     shared: Arc<Shared>,
 }
@@ -159,7 +163,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
 
     fn process(
         &self,
-        (items, first, assembly): (Vec<In>, usize, Arc<Assembly<'env, In, Op>>),
+        (mut items, first, assembly): (Vec<In>, usize, Arc<Assembly<'env, In, Op>>),
         began: u64,
         driver: Driver<'_, 'env>,
     ) {
@@ -170,20 +174,20 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         let taken = items.len();
         let mut part = Part { first, out: Vec::with_capacity(taken), positions: Vec::new() };
         let mut origin = Origin::at(assembly.positions.position(first));
-        let positions = assembly.positions.tail(first);
-        let slot = assembly.morsel.lock().as_ref().and_then(|morsel| morsel.permit.slot().cloned());
-        let mut items = items.into_iter();
-        let mut cx = Context::new(&mut worker.tallies, &positions, &self.shared, slot.as_ref());
-        let entered = self.runner.run_items(&mut worker.state, &mut cx, &mut items, &mut part.out, &mut origin);
-        self.shared.lost.fetch_add(items.len() as u64, Ordering::Relaxed);
-        drop(slot);
-        self.runner.dismiss(worker, entered);
+        let positions = assembly.positions.part(first, taken);
+        let mut rest = Draining::new(&mut items, &self.shared);
+        let tallies = &mut worker.tallies;
+        let mut cx = Context::new(tallies, &positions, &self.shared, &assembly.permit, assembly.item_bytes);
+        let entered = self.runner.run_items(&mut worker.state, &mut cx, &mut rest, &mut part.out, &mut origin);
+        self.runner.dismiss(worker, entered, part.out.len());
         let took = self.shared.now() - began;
         self.runner.lead().busy_nanos.fetch_add(took, Ordering::Relaxed);
         // Several threads share the work, so an item costs the pipeline less than it costs a thread.
         self.runner.cost.learn(took / self.threads as u64, taken as u64);
         part.positions = (0..part.out.len()).map(|index| origin.position(index)).collect();
         self.put_together(&assembly, part, taken, driver);
+        // Last, as the drop of what is left may unwind.
+        drop(rest);
     }
 
     fn put_together(
@@ -248,10 +252,14 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Inlet<'env, In> for Blocking
             self.out.push(out, driver);
             return;
         }
+        let item_bytes = morsel.item_bytes();
         let rest = std::mem::take(&mut morsel.items).into_iter();
+        let items = rest.len();
         let assembly = Assembly {
             positions: std::mem::take(&mut morsel.origin),
-            parts: Mutex::new(Parts { done: Vec::new(), left: rest.len() }),
+            permit: morsel.permit.share(0),
+            item_bytes,
+            parts: Mutex::new(Parts { done: Vec::new(), left: items }),
             shared: Arc::clone(&self.shared),
             morsel: Mutex::new(Some(morsel)),
         };
@@ -259,7 +267,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Inlet<'env, In> for Blocking
         state.open += 1;
         state.jobs.push_back(Job { rest, next: 0, assembly: Arc::new(assembly) });
         drop(state);
-        self.arrival.notify_all();
+        (0..items.min(self.threads)).for_each(|_| {
+            self.arrival.notify_one();
+        });
     }
 
     fn close(&self, driver: Driver<'_, 'env>) {

@@ -1,12 +1,11 @@
 //! What the operators of a segment see of the run while they process a morsel.
 
-use super::gate::Slot;
+use super::gate::Permit;
 use super::morsel::Origin;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::report::{Failure, Tally};
 use std::cell::Cell;
-use std::sync::Arc;
 
 /// No operator has noted a panic.
 pub(crate) const NOBODY: usize = usize::MAX;
@@ -19,7 +18,9 @@ pub struct Context<'a> {
     index: usize,
     panicked: Cell<usize>,
     shared: &'a Shared,
-    slot: Option<&'a Arc<Slot>>,
+    permit: &'a Permit,
+    /// What one item of the morsel weighs, about.
+    item_bytes: usize,
 }
 
 impl std::fmt::Debug for Context<'_> {
@@ -33,9 +34,10 @@ impl<'a> Context<'a> {
         tallies: &'a mut [Tally],
         positions: &'a Origin,
         shared: &'a Shared,
-        slot: Option<&'a Arc<Slot>>,
+        permit: &'a Permit,
+        item_bytes: usize,
     ) -> Self {
-        Context { tallies, positions, index: 0, panicked: Cell::new(NOBODY), shared, slot }
+        Context { tallies, positions, index: 0, panicked: Cell::new(NOBODY), shared, permit, item_bytes }
     }
 
     /// The counts of the stage at place `at` of the segment.
@@ -82,8 +84,8 @@ impl<'a> Context<'a> {
         self.shared.note_failure(failure);
     }
 
-    /// The slot of the morsel under way, for what must count as in flight beyond it.
-    pub(crate) fn slot(&self) -> Option<Arc<Slot>> {
-        self.slot.cloned()
+    /// A permit for a copy of the item under way, which is in flight beyond its morsel.
+    pub(crate) fn hold_copy(&self) -> Permit {
+        self.permit.share(self.item_bytes)
     }
 }

@@ -1,11 +1,11 @@
 //! Dead letters on their way to their store.
 //!
 //! A letter is posted by the worker whose item failed and stored by a thread of its own, as a CPU stage must not wait for
-//! a disk. The letter keeps the slot of its morsel, so letters under way are bounded by the window, and a slow store of
-//! them slows the source. Letters are stored even when the run is aborted: they were counted as dead.
+//! a disk. The letter keeps the slot of its morsel and is charged what an item of it weighs, so letters under way are
+//! bounded by the window and by the budget, and a slow store of them slows the source. Letters are stored even when the run is aborted: they were counted as dead.
 
 use super::Driver;
-use super::gate::Slot;
+use super::gate::Permit;
 use super::plan::DeadEnd;
 use super::shared::Shared;
 use crate::error::{BoxError, Error, panic_message};
@@ -21,7 +21,7 @@ use std::time::Duration;
 pub trait DeadLane<T, E>: Send + Sync {
     /// Posts a letter; never waits.
     #[doc(hidden)]
-    fn post(&self, letter: DeadLetter<T, E>, slot: Option<Arc<Slot>>);
+    fn post(&self, letter: DeadLetter<T, E>, permit: Permit);
 }
 
 pub(crate) struct DeadQueue<T, E> {
@@ -31,13 +31,13 @@ pub(crate) struct DeadQueue<T, E> {
 }
 
 struct State<T, E> {
-    letters: VecDeque<(DeadLetter<T, E>, Option<Arc<Slot>>)>,
+    letters: VecDeque<(DeadLetter<T, E>, Permit)>,
     closed: bool,
 }
 
 impl<T: Send, E: Send> DeadLane<T, E> for DeadQueue<T, E> {
-    fn post(&self, letter: DeadLetter<T, E>, slot: Option<Arc<Slot>>) {
-        self.state.lock().letters.push_back((letter, slot));
+    fn post(&self, letter: DeadLetter<T, E>, permit: Permit) {
+        self.state.lock().letters.push_back((letter, permit));
         self.arrival.notify_all();
     }
 }
@@ -66,10 +66,10 @@ impl<T, E> DeadQueue<T, E> {
         loop {
             match self.next(fresh.then_some(self.shared.flush_interval)) {
                 // Once the store has failed the run is aborted, and its error says that letters are missing.
-                Next::Letter(letter, slot) => {
+                Next::Letter(letter, permit) => {
                     works = works && self.attempt(stage, "store a dead letter", || store.store(letter));
                     fresh = works;
-                    drop(slot);
+                    drop(permit);
                     driver.settle();
                 }
                 Next::Idle => {
@@ -102,8 +102,8 @@ impl<T, E> DeadQueue<T, E> {
     fn next(&self, limit: Option<Duration>) -> Next<T, E> {
         let mut state = self.state.lock();
         loop {
-            if let Some((letter, slot)) = state.letters.pop_front() {
-                return Next::Letter(letter, slot);
+            if let Some((letter, permit)) = state.letters.pop_front() {
+                return Next::Letter(letter, permit);
             }
             if state.closed {
                 return Next::Closed;
@@ -118,7 +118,7 @@ impl<T, E> DeadQueue<T, E> {
 }
 
 enum Next<T, E> {
-    Letter(DeadLetter<T, E>, Option<Arc<Slot>>),
+    Letter(DeadLetter<T, E>, Permit),
     /// Nothing has come for a while.
     Idle,
     Closed,

@@ -119,8 +119,8 @@ impl<S: Source + Send> Feed<Yield<S>> for Inline<'_, S> {
     ) -> Filled {
         let bytes = match &self.scale {
             Scale::Flat { .. } => {
-                let size = size_of::<Yield<S>>();
-                let fits = if allowance == usize::MAX { want } else { want.min(allowance / size.max(1)) };
+                let size = size_of::<Yield<S>>().max(1);
+                let fits = if allowance == usize::MAX { want } else { want.min(allowance / size) };
                 self.fill_flat(items, fits.max(usize::from(alone)), shared);
                 items.len() * size
             }
@@ -163,7 +163,7 @@ impl<S: Source> Inline<'_, S> {
                 self.held = Some((item, weight));
                 break;
             }
-            bytes += weight;
+            bytes = bytes.saturating_add(weight);
             items.push(item);
             if shared.ticks.load(Relaxed) != tick {
                 break;
@@ -181,8 +181,9 @@ impl<S: Source> Inline<'_, S> {
             self.ended = true;
             return None;
         };
-        let weight = self.scale.one(&item);
-        Some((item, weight))
+        // Held while it is weighed: should the weigher unwind, it is accounted for.
+        let weight = self.scale.one(&self.held.insert((item, 0)).0);
+        self.held.take().map(|(item, _)| (item, weight))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reducing without a funnel: an accumulator for each worker, merged at the end.
 
 use super::Driver;
-use super::morsel::Morsel;
+use super::morsel::{Draining, Morsel};
 use super::plan::Inlet;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind, panic_message};
@@ -23,7 +23,7 @@ pub(crate) trait Folding<T>: Send + Sync {
 /// The end of a pipeline that folds.
 pub(crate) struct FoldInlet<F, A> {
     folding: F,
-    /// Accumulators that no worker holds. There are never more in all than workers.
+    /// Accumulators that no worker holds. There are never more in all than threads that hand items in at once.
     free: Mutex<Vec<A>>,
     cell: Arc<StageCell>,
     shared: Arc<Shared>,
@@ -51,32 +51,35 @@ impl<'env, T: Send, A: Send, F: Folding<T, Acc = A>> Inlet<'env, T> for FoldInle
         }
         let began = self.shared.now();
         let free = self.free.lock().pop();
-        let mut done = 0;
-        let items_in = morsel.items.len() as u64;
-        let mut items = morsel.items.drain(..);
+        let mut entered = 0;
+        let mut items = std::mem::take(&mut morsel.items);
+        let mut rest = Draining::new(&mut items, &self.shared);
         let folded = catch_unwind(AssertUnwindSafe(|| {
             let mut acc = free.unwrap_or_else(|| self.folding.start());
-            for item in items.by_ref() {
+            for item in rest.by_ref() {
+                entered += 1;
                 self.folding.add(&mut acc, item);
-                done += 1;
             }
             acc
         }));
-        let lost = items_in - done;
-        drop(items);
-        self.cell.add(&Tally { items_in, items_out: done, lost, ..Tally::default() });
+        // The item that an accumulator failed at is lost; those after it never entered.
+        let lost = u64::from(folded.is_err()).min(entered);
+        self.cell.add(&Tally { items_in: entered, items_out: entered - lost, lost, ..Tally::default() });
         let ended = self.shared.now();
         self.cell.busy_nanos.fetch_add(ended - began, Relaxed);
-        self.cell.latency.record(ended.saturating_sub(morsel.born), done);
+        self.cell.latency.record(ended.saturating_sub(morsel.born), entered);
         match folded {
             Ok(acc) => self.free.lock().push(acc),
             // The accumulator may be half changed, so no policy could save the run.
             Err(payload) => driver.abort(Error::new(ErrorKind::Panicked {
                 stage: self.cell.name.clone(),
-                position: morsel.origin.position(done as usize),
+                position: morsel.origin.position(entered.saturating_sub(1) as usize),
                 message: panic_message(payload),
             })),
         }
+        // Last, as the drop of what is left may unwind.
+        drop(rest);
+        morsel.items = items;
     }
 
     fn close(&self, driver: Driver<'_, 'env>) {

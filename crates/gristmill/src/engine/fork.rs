@@ -41,8 +41,13 @@ pub(crate) struct Fork<'env, T, How> {
 }
 
 impl<'env, T, How> Fork<'env, T, How> {
-    pub(crate) fn new(side: AnyInlet<'env, T>, main: AnyInlet<'env, T>, scale: Scale<'env, T>) -> Self {
-        Fork { side, main, scale, emptied: Recycler::new(), how: PhantomData }
+    pub(crate) fn new(
+        side: AnyInlet<'env, T>,
+        main: AnyInlet<'env, T>,
+        scale: Scale<'env, T>,
+        budget: Option<usize>,
+    ) -> Self {
+        Fork { side, main, scale, emptied: Recycler::new(budget), how: PhantomData }
     }
 }
 
@@ -63,21 +68,14 @@ impl<'env, In: Send, T: Send, How: Forks<In, T>> Inlet<'env, In> for Fork<'env, 
                 origin.follow(before, branch.len(), || position);
             }
         }
-        let mut permit = morsel.permit.take();
-        permit.reweigh(self.scale.all(&main));
-        let side_permit = permit.share(self.scale.all(&side));
-        let branch = |items, origin, permit| Morsel {
-            seq: morsel.seq,
-            items,
-            origin,
-            permit,
-            born: morsel.born,
-            source_items: morsel.source_items,
-            home: Some(Arc::clone(&self.emptied)),
-            shared: Arc::clone(&morsel.shared),
-        };
-        let (side, main) = (branch(side, side_origin, side_permit), branch(main, main_origin, permit));
+        // The items are in their morsels before they are weighed: should the weigher unwind, they are accounted for.
+        let permit = morsel.permit.take();
+        let mut main = morsel.follow(main, main_origin, permit, &self.emptied);
+        let mut side = morsel.follow(side, side_origin, main.permit.branch(0), &self.emptied);
         drop(morsel);
+        let (main_bytes, side_bytes) = (self.scale.all(&main.items), self.scale.all(&side.items));
+        main.permit.reweigh(main_bytes.saturating_add(side_bytes));
+        side.permit = main.permit.branch(side_bytes);
         self.side.push(side, driver);
         self.main.push(main, driver);
     }

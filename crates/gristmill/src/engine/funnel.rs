@@ -121,6 +121,13 @@ impl<T: Sequenced> Funnel<T> {
         self.grab(state)
     }
 
+    /// Takes the turn, if nobody has it, without handing anything in: for work on the consumer that no morsel brings. When
+    /// it returns true, the caller has the turn and must call [`Funnel::turn`] until that gives it back.
+    #[must_use]
+    pub(crate) fn try_take(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().taken, true)
+    }
+
     /// Takes the next morsel, or gives the turn back. Only for the holder of the turn.
     pub(crate) fn turn(&self) -> Turn<T> {
         let mut state = self.state.lock();
@@ -137,11 +144,12 @@ impl<T: Sequenced> Funnel<T> {
     }
 
     /// Waits for the next morsel; for the owner. [`Turn::Leave`] means that `limit` went by or [`Funnel::wake`] was
-    /// called.
-    pub(crate) fn wait_turn(&self, limit: Duration) -> Turn<T> {
+    /// called. What was `stopped` before the call to `wake` is not waited for.
+    pub(crate) fn wait_turn(&self, limit: Duration, stopped: impl Fn() -> bool) -> Turn<T> {
         let mut state = self.state.lock();
         let turn = state.next();
-        if !matches!(turn, Turn::Leave) {
+        // Asked under the lock that `wake` takes: who was woken before he slept sees why.
+        if !matches!(turn, Turn::Leave) || stopped() {
             return turn;
         }
         (state, _) = self.arrival.wait_for(state, limit);

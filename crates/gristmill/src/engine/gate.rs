@@ -78,8 +78,9 @@ impl Gate {
         Arc::new(Gate { window, budget, state: Mutex::new(State::default()), room: Condvar::new() })
     }
 
-    pub(crate) fn is_bounded(&self) -> bool {
-        self.budget.is_some()
+    /// Bytes; `None` is unbounded.
+    pub(crate) fn budget(&self) -> Option<usize> {
+        self.budget
     }
 
     /// Bytes in flight now, and the most there have been.
@@ -284,14 +285,15 @@ pub struct Permit {
 impl Permit {
     /// Charges what the morsel weighs now, and learns how much it has grown.
     pub(crate) fn reweigh(&mut self, bytes: usize) {
-        if bytes == self.bytes {
+        let bounded = self.gate.budget.is_some();
+        if bytes == self.bytes && !bounded {
             return;
         }
         let mut state = self.gate.state.lock();
         state.bytes -= self.bytes;
         state.add_bytes(bytes);
         self.bytes = bytes;
-        if self.gate.budget.is_some() {
+        if bounded {
             state.growth.learn(self.source_bytes, bytes);
             if bytes > self.charge {
                 state.charged += bytes - self.charge;
@@ -312,19 +314,26 @@ impl Permit {
         self
     }
 
-    /// A permit for a copy of the morsel on another branch: the same slot, bytes of its own.
+    /// A permit for something that outlives the morsel, such as a dead letter under way: the same slot, bytes on top.
     pub(crate) fn share(&self, bytes: usize) -> Permit {
         let charge = if self.gate.budget.is_some() { bytes } else { 0 };
-        let mut state = self.gate.state.lock();
-        state.charged += charge;
-        state.add_bytes(bytes);
-        drop(state);
-        Permit { slot: self.slot.clone(), gate: Arc::clone(&self.gate), charge, bytes, source_bytes: self.source_bytes }
+        if bytes > 0 {
+            let mut state = self.gate.state.lock();
+            state.charged += charge;
+            state.add_bytes(bytes);
+        }
+        Permit { slot: self.slot.clone(), gate: Arc::clone(&self.gate), charge, bytes, source_bytes: bytes }
     }
 
-    /// Keeps the slot alive for something that outlives the morsel, such as a dead letter under way.
-    pub(crate) fn slot(&self) -> Option<&Arc<Slot>> {
-        self.slot.as_ref()
+    /// Splits off a branch that weighs `bytes` of this permit; both have its slot.
+    pub(crate) fn branch(&mut self, bytes: usize) -> Permit {
+        let slot = self.slot.clone();
+        self.split(bytes, slot)
+    }
+
+    /// What the morsel weighs.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Adds the bytes of another permit to this one; its slot is given back.
@@ -334,7 +343,7 @@ impl Permit {
         self.source_bytes += other.source_bytes;
     }
 
-    /// Splits off `bytes` of this permit, with the slot if there is one and `with_slot` asks for it.
+    /// Splits off `bytes` of this permit, with a slot or without.
     pub(crate) fn split(&mut self, bytes: usize, slot: Option<Arc<Slot>>) -> Permit {
         let bytes = bytes.min(self.bytes);
         let share = |whole: usize| {

@@ -15,13 +15,15 @@
 //!
 //! # Rules
 //!
-//! 1. Nothing but the gate makes anybody wait, and only sources wait at it. Every push is into a queue that the window
-//!    bounds, so a push never waits.
-//! 2. A worker on the pool takes no lock while it runs user code, and waits for nobody: it finds a step to do or goes
-//!    home ([`crew`]). So a pool of one thread is enough, and a user's own rayon calls can run our steps while they wait.
+//! 1. Nothing but the gate makes anybody wait for room, and only sources wait at it. Every push is into a queue that the
+//!    window bounds, so a push never waits.
+//! 2. A worker on the pool waits for nobody: it finds a step to do or goes home ([`crew`]). While it runs user code it
+//!    holds no lock that another would wait for: only, in a serial stage, the turn, which the others pass by. So a pool
+//!    of one thread is enough, and a user's own rayon calls can run our steps while they wait.
 //! 3. Workers look for work from the end of the pipeline to its source: what is nearly done leaves before more enters.
-//! 4. User code that unwinds is caught at the item ([`crate::op`]). A run that stops drops what is in flight, counts it
-//!    as lost, wakes everybody who waits, and joins every thread before `run` returns.
+//! 4. User code that unwinds is caught at the item ([`crate::op`]); where no item is to blame (a weigher, a key, a drop)
+//!    it aborts the run ([`Driver::contain`]). A run that stops drops what is in flight, counts it as lost, wakes
+//!    everybody who waits, and joins every thread before `run` returns.
 
 mod batch;
 mod blocking;
@@ -55,7 +57,7 @@ pub(crate) use fold::{FoldInlet, Folding};
 pub(crate) use fork::{Copies, Fork, Forks, Splits};
 pub(crate) use funnel::{Funnel, Order, Turn};
 pub(crate) use merge::MergeInlet;
-pub(crate) use morsel::Morsel;
+pub(crate) use morsel::{Draining, Morsel};
 pub(crate) use plan::{AnyInlet, Node, OwnThread, Step};
 pub(crate) use segment::{Segment, SegmentLayout};
 pub(crate) use serial::{Consumer, Outlet, Serial, StoreThread};
@@ -113,6 +115,8 @@ impl<T> std::fmt::Debug for Head<'_, T> {
 
 /// A worker looks after others on its pool this often.
 const TIME_SLICE: Duration = Duration::from_millis(2);
+/// A worker does a tick that nobody has done for so long.
+const TICK_SLACK: Duration = Duration::from_millis(1);
 /// How often a worker looks again while somebody fills a morsel, before it goes home: for about as long as it takes to fill
 /// the largest.
 const BUSY_LOOKS: u32 = 64;
@@ -175,55 +179,113 @@ impl Driver<'_, '_> {
         self.engine.shared.abort(error);
         self.engine.nodes.iter().for_each(|node| node.wake());
     }
+
+    /// Calls what may run user code outside an item: the drop of a value, a weigher, a key. If that unwinds the run is
+    /// aborted, as it must not hang on a worker that is gone.
+    fn contain<R>(&self, call: impl FnOnce() -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(result) => Some(result),
+            Err(payload) => {
+                let message = panic_message(payload);
+                self.abort(Error::stage("pipeline", "go on after a panic outside an item", message.into()));
+                None
+            }
+        }
+    }
+}
+
+/// What is below a worker on the stack of its thread, and so how long it may stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Below {
+    /// Nothing of ours: as long as there is work.
+    Pool,
+    /// Somebody of ours who let others have the thread for a while: a time slice.
+    Break,
+    /// A user's function in the middle of an item, which waits for a rayon call of its own: one step.
+    Item,
 }
 
 thread_local! {
-    /// How many workers are on this thread's stack: more than one if a user's rayon call ran another of ours.
-    static DEPTH: Cell<usize> = const { Cell::new(0) };
+    static BELOW: Cell<Below> = const { Cell::new(Below::Pool) };
+    /// When this thread let others in last.
+    static BREATHED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// One worker: looks for steps to do until there are none.
+/// Runs something with another mark of what is below.
+fn with_below<R>(below: Below, call: impl FnOnce() -> R) -> R {
+    let before = BELOW.replace(below);
+    let result = call();
+    BELOW.set(before);
+    result
+}
+
+/// Lets others on the pool have this thread once; says whether there was anybody.
+fn let_others_in() -> bool {
+    with_below(Below::Break, rayon::yield_now) == Some(rayon::Yield::Executed)
+}
+
+/// Lets others in if nobody has been for a time slice.
+fn breathe() {
+    let now = Instant::now();
+    if now.duration_since(BREATHED.get().unwrap_or(now)) > TIME_SLICE {
+        let_others_in();
+        BREATHED.set(Some(Instant::now()));
+    } else if BREATHED.get().is_none() {
+        BREATHED.set(Some(now));
+    }
+}
+
+/// One worker: looks for steps to do until there are none, or until it is time to go.
 fn work<'env>(engine: &Arc<Engine<'env>>, scope: &rayon::Scope<'env>) {
-    let nested = DEPTH.get() > 0;
-    DEPTH.set(DEPTH.get() + 1);
-    work_until_idle(engine, scope, nested);
-    DEPTH.set(DEPTH.get() - 1);
+    let below = BELOW.get();
+    let breathed = BREATHED.replace(Some(Instant::now()));
+    if with_below(Below::Item, || work_until_idle(Driver { scope, engine }, below)) == Life::GoesOn {
+        let engine = Arc::clone(engine);
+        scope.spawn(move |scope| work(&engine, scope));
+    }
+    BREATHED.set(breathed);
 }
 
-fn work_until_idle<'env>(engine: &Arc<Engine<'env>>, scope: &rayon::Scope<'env>, nested: bool) {
-    let driver = Driver { scope, engine };
+/// What becomes of a worker that must leave its thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// It has retired.
+    Ended,
+    /// Whoever is free takes it up.
+    GoesOn,
+}
+
+fn work_until_idle(driver: Driver<'_, '_>, below: Below) -> Life {
+    let engine = driver.engine;
     let crew = &engine.shared.crew;
+    let began = Instant::now();
     let mut looks = 0;
-    let mut slice_ends = Instant::now() + TIME_SLICE;
     loop {
         let seen = crew.seen();
         if engine.shared.is_stopped() {
             crew.leave();
-            return;
+            return Life::Ended;
         }
         match engine.step(driver) {
-            Step::Done if nested => {
-                // Below us on the stack is a user's function in the middle of an item. One step, then it goes on; the
-                // rest of this worker's life goes to whoever is free.
-                let engine = Arc::clone(engine);
-                scope.spawn(move |scope| work(&engine, scope));
-                return;
-            }
             Step::Done => {
                 looks = 0;
-                if Instant::now() > slice_ends {
-                    rayon::yield_now();
-                    slice_ends = Instant::now() + TIME_SLICE;
+                if engine.shared.take_tick(TICK_SLACK) {
+                    engine.tick(driver);
+                }
+                match below {
+                    Below::Pool => breathe(),
+                    Below::Break if began.elapsed() < TIME_SLICE => {}
+                    Below::Break | Below::Item => return Life::GoesOn,
                 }
             }
-            Step::Busy if looks < BUSY_LOOKS => {
+            Step::Busy if looks < BUSY_LOOKS && below == Below::Pool => {
                 looks += 1;
                 (0..32).for_each(|_| std::hint::spin_loop());
             }
             Step::Busy | Step::Nothing => {
                 looks = 0;
                 if crew.retire(seen) {
-                    return;
+                    return Life::Ended;
                 }
             }
         }
@@ -233,9 +295,7 @@ fn work_until_idle<'env>(engine: &Arc<Engine<'env>>, scope: &rayon::Scope<'env>,
 impl<'env> Engine<'env> {
     /// Does one step, as near to the end of the pipeline as there is one.
     fn step(&self, driver: Driver<'_, 'env>) -> Step {
-        // User code is caught item by item; what unwinds here is the drop of a user's value, or a bug of ours. Either
-        // way the run must not hang on a worker that is gone.
-        let step = catch_unwind(AssertUnwindSafe(|| {
+        let step = driver.contain(|| {
             let mut best = Step::Nothing;
             for node in &self.nodes {
                 match node.step(driver) {
@@ -245,16 +305,9 @@ impl<'env> Engine<'env> {
                 }
             }
             best
-        }));
+        });
         driver.settle();
-        step.unwrap_or_else(|payload| {
-            driver.abort(Error::stage(
-                "pipeline",
-                "go on after a panic outside an item",
-                panic_message(payload).into(),
-            ));
-            Step::Done
-        })
+        step.unwrap_or(Step::Done)
     }
 
     fn run(self: &Arc<Self>, scope: &rayon::Scope<'env>, threads: Threads<'env>, in_pool: bool) {
@@ -268,7 +321,11 @@ impl<'env> Engine<'env> {
                 threads.own.into_iter().filter_map(|thread| thread.start_work(own_threads, driver)).collect();
             (0..self.shared.crew.max()).for_each(|_| driver.notify());
             while !self.wait(in_pool) {
-                self.tick(driver);
+                if self.shared.take_tick(Duration::ZERO) {
+                    self.tick(driver);
+                } else {
+                    driver.settle();
+                }
             }
             self.nodes.iter().for_each(|node| node.wake());
             // In this order: nobody has an item any more, dead letters are stored, the outcome is decided, and with it
@@ -278,7 +335,9 @@ impl<'env> Engine<'env> {
             }
             queues.iter().for_each(|queue| queue.close());
             dead.into_iter().for_each(|thread| join(thread, driver));
-            self.shared.decide();
+            if !own.is_empty() {
+                self.shared.decide();
+            }
             own.into_iter().for_each(|thread| join(thread, driver));
         });
     }
@@ -286,38 +345,41 @@ impl<'env> Engine<'env> {
     /// Waits until no worker and no thread deals with items.
     fn wait_for_workers(&self, in_pool: bool) {
         while self.shared.crew.active() > 0 {
-            if !in_pool || rayon::yield_now() != Some(rayon::Yield::Executed) {
+            if !in_pool || !let_others_in() {
                 std::thread::sleep(Duration::from_micros(20));
             }
         }
         self.shared.wait_for_threads();
     }
 
-    /// Waits a flush interval; true when the run is over.
+    /// Waits until the next tick is due or something is to be looked after; true when the run is over.
     fn wait(&self, in_pool: bool) -> bool {
-        let interval = self.shared.flush_interval.clamp(Duration::from_micros(100), Duration::from_millis(10));
+        let interval = self.shared.tick_interval();
         if !in_pool {
             return self.shared.wait_over(interval);
         }
         // The caller is itself a thread of the pool, perhaps the only one: it works instead of waiting.
         let until = Instant::now() + interval;
         while !self.shared.is_over() && Instant::now() < until {
-            if rayon::yield_now() != Some(rayon::Yield::Executed) {
-                return self.shared.wait_over(Duration::from_micros(50));
+            if !let_others_in() {
+                self.shared.wait_over(Duration::from_micros(50));
             }
         }
         self.shared.is_over()
     }
 
+    /// What is to be done once in a flush interval: by the caller of `run`, or by a worker when that one is held up.
     fn tick(&self, driver: Driver<'_, 'env>) {
         self.shared.ticks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if self.shared.cancel.is_cancelled() {
             self.shared.heed_cancel();
         }
-        self.nodes.iter().for_each(|node| node.tick(driver));
-        if self.shared.gate.is_held_up() {
-            driver.relieve();
-        }
+        driver.contain(|| {
+            self.nodes.iter().for_each(|node| node.tick(driver));
+            if self.shared.gate.is_held_up() {
+                driver.relieve();
+            }
+        });
         driver.settle();
     }
 }
@@ -356,7 +418,8 @@ impl<'env> OwnThread<'env> {
         'env: 'scope,
     {
         let OwnThread { name, body } = self;
-        let builder = std::thread::Builder::new().name(name.clone());
+        // A name with a NUL in it is no reason not to run.
+        let builder = std::thread::Builder::new().name(name.replace('\0', "\u{fffd}"));
         match builder.spawn_scoped(scope, move || body(driver)) {
             Ok(thread) => Some(thread),
             Err(error) => {
@@ -391,13 +454,15 @@ pub(crate) fn run(plan: Plan<'_>) -> Result<(), Error> {
             rayon::in_place_scope(|scope| engine.run(scope, threads, in_pool));
         }
     }
-    let outcome = shared.outcome();
+    let outcome = shared.decide();
     for ending in endings {
         if let Err(error) = ending(outcome) {
             shared.abort(error);
         }
     }
-    drop(engine);
-    shared.took_nanos.store(shared.now().max(1), std::sync::atomic::Ordering::Release);
+    // What was in flight when the run was aborted is dropped here, and a user's drop may unwind.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(engine))) {
+        shared.abort(Error::stage("pipeline", "drop what was in flight", panic_message(payload).into()));
+    }
     shared.take_error().map_or(Ok(()), Err)
 }

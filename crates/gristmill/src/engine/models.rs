@@ -5,9 +5,10 @@
 use super::crew::Crew;
 use super::funnel::{Funnel, Order, Sequenced, Turn};
 use super::gate::Gate;
-use super::sync::Mutex;
+use super::sync::{AtomicU64, Mutex, Ordering};
 use loom::thread;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Work that arrives while the last worker is about to go home is done by somebody.
 fn no_work_is_left_behind(max: usize, producers: usize) {
@@ -111,6 +112,62 @@ fn all_is_consumed(order: Order, morsels: u64) {
             consumed.sort_unstable();
         }
         assert_eq!(*consumed, (0..morsels).collect::<Vec<_>>());
+    });
+}
+
+/// Who takes the turn without bringing a morsel (an old batch is let go) neither misses one that comes meanwhile nor meets
+/// another who has the turn.
+#[test]
+fn a_turn_taken_in_between_loses_nothing() {
+    loom::model(|| {
+        let funnel = Arc::new(Funnel::new(Order::Unordered));
+        let consumed = Arc::new(Mutex::new(Vec::new()));
+        let busy = Arc::new(AtomicU64::new(0));
+        let offerer = {
+            let (funnel, consumed) = (Arc::clone(&funnel), Arc::clone(&consumed));
+            let busy = Arc::clone(&busy);
+            thread::spawn(move || {
+                for seq in 0..2 {
+                    if funnel.offer(Numbered(seq)) {
+                        assert_eq!(busy.load(Ordering::Relaxed), 0, "two have the turn");
+                        hand_in(&funnel, &consumed, true);
+                    }
+                }
+            })
+        };
+        if funnel.try_take() {
+            busy.store(1, Ordering::Relaxed);
+            thread::yield_now();
+            busy.store(0, Ordering::Relaxed);
+            hand_in(&funnel, &consumed, true);
+        }
+        offerer.join().unwrap();
+        let mine = funnel.close();
+        hand_in(&funnel, &consumed, mine);
+        assert_eq!(*consumed.lock(), [0, 1, u64::MAX]);
+    });
+}
+
+/// The owner of a funnel who is about to sleep is woken by a stop. A timeout would hide a lost wake-up; here it never
+/// comes, and loom reports the sleep as a deadlock.
+#[test]
+fn an_owner_never_sleeps_through_a_stop() {
+    loom::model(|| {
+        let funnel = Arc::new(Funnel::<Numbered>::new(Order::Unordered));
+        let stopped = Arc::new(AtomicU64::new(0));
+        funnel.own();
+        let owner = {
+            let (funnel, stopped) = (Arc::clone(&funnel), Arc::clone(&stopped));
+            thread::spawn(move || {
+                let is_stopped = || stopped.load(Ordering::Relaxed) == 1;
+                while !is_stopped() {
+                    funnel.wait_turn(Duration::ZERO, is_stopped);
+                }
+            })
+        };
+        stopped.store(1, Ordering::Release);
+        funnel.wake();
+        owner.join().unwrap();
     });
 }
 

@@ -41,6 +41,72 @@ impl<T> Drop for Morsel<T> {
     }
 }
 
+impl<T> Morsel<T> {
+    /// The morsel that comes of this one: in its place, with all it carries but the permit.
+    pub(crate) fn follow<U>(
+        &self,
+        items: Vec<U>,
+        origin: Origin,
+        permit: Permit,
+        home: &Arc<Recycler<U>>,
+    ) -> Morsel<U> {
+        Morsel {
+            seq: self.seq,
+            items,
+            origin,
+            permit,
+            born: self.born,
+            source_items: self.source_items,
+            home: Some(Arc::clone(home)),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// What one of its items weighs, about.
+    pub(crate) fn item_bytes(&self) -> usize {
+        self.permit.bytes().checked_div(self.items.len()).unwrap_or(0)
+    }
+}
+
+/// Items as they are taken out of a morsel, one after another. What is left when this is dropped counts as lost, whether
+/// the run was stopped or user code unwound.
+pub(crate) struct Draining<'a, T> {
+    items: std::vec::Drain<'a, T>,
+    shared: &'a Shared,
+}
+
+impl<'a, T> Draining<'a, T> {
+    pub(crate) fn new(items: &'a mut Vec<T>, shared: &'a Shared) -> Self {
+        Draining { items: items.drain(..), shared }
+    }
+
+    /// The item that comes next.
+    pub(crate) fn peek(&self) -> Option<&T> {
+        self.items.as_slice().first()
+    }
+}
+
+impl<T> Iterator for Draining<'_, T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        self.items.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.items.size_hint()
+    }
+}
+
+impl<T> Drop for Draining<'_, T> {
+    fn drop(&mut self) {
+        if self.items.len() > 0 {
+            self.shared.lost.fetch_add(self.items.len() as u64, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Where the items of a morsel came from: positions in the source, counted from zero.
 ///
 /// While nothing was dropped or multiplied, the positions are consecutive and need no list.
@@ -63,12 +129,13 @@ impl Origin {
         }
     }
 
-    /// The positions from the item at `first` on.
-    pub(crate) fn tail(&self, first: usize) -> Origin {
+    /// The positions of `count` items from the one at `first` on.
+    pub(crate) fn part(&self, first: usize, count: usize) -> Origin {
         match &self.offsets {
             None => Origin::at(self.start + first as u64),
             Some(offsets) => {
-                Origin { start: self.start, offsets: Some(offsets.get(first..).unwrap_or_default().to_vec()) }
+                let part = offsets.get(first..).unwrap_or_default();
+                Origin { start: self.start, offsets: Some(part[..count.min(part.len())].to_vec()) }
             }
         }
     }
@@ -101,35 +168,50 @@ impl Origin {
 /// Emptied buffers, to be filled again: no allocation in the steady state.
 #[derive(Debug)]
 pub struct Recycler<T> {
-    buffers: Mutex<Vec<Vec<T>>>,
+    kept: Mutex<Kept<T>>,
+    /// Bytes that it may keep.
+    room: usize,
 }
 
-/// More than these are freed; a window of buffers is in use elsewhere.
-const KEPT_BUFFERS: usize = 64;
-/// A buffer that once grew beyond this is freed rather than kept.
-const KEPT_BYTES: usize = 1 << 20;
+#[derive(Debug)]
+struct Kept<T> {
+    buffers: Vec<Vec<T>>,
+    bytes: usize,
+}
+
+/// What a lane keeps without a budget, in bytes.
+const ROOM: usize = 8 << 20;
+/// What a lane keeps with one: this part of the budget, as what is kept is on top of it.
+const ROOM_OF_BUDGET: usize = 64;
 
 impl<T> Recycler<T> {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Recycler { buffers: Mutex::new(Vec::new()) })
+    pub(crate) fn new(budget: Option<usize>) -> Arc<Self> {
+        let room = budget.map_or(ROOM, |budget| (budget / ROOM_OF_BUDGET).min(ROOM));
+        Arc::new(Recycler { kept: Mutex::new(Kept { buffers: Vec::new(), bytes: 0 }), room })
     }
 
     /// An empty buffer; the one used last, which is likeliest to be in the cache.
     pub(crate) fn get(&self) -> Vec<T> {
-        self.buffers.lock().pop().unwrap_or_default()
+        let mut kept = self.kept.lock();
+        let buffer = kept.buffers.pop().unwrap_or_default();
+        kept.bytes -= bytes_of(&buffer);
+        buffer
     }
 
     pub(crate) fn put(&self, mut buffer: Vec<T>) {
         // Outside the lock: dropping what is left inside runs user code.
         buffer.clear();
-        if buffer.capacity() == 0 || buffer.capacity() * size_of::<T>() > KEPT_BYTES {
-            return;
-        }
-        let mut buffers = self.buffers.lock();
-        if buffers.len() < KEPT_BUFFERS {
-            buffers.push(buffer);
+        let bytes = bytes_of(&buffer);
+        let mut kept = self.kept.lock();
+        if bytes > 0 && kept.bytes + bytes <= self.room {
+            kept.bytes += bytes;
+            kept.buffers.push(buffer);
         }
     }
+}
+
+fn bytes_of<T>(buffer: &Vec<T>) -> usize {
+    buffer.capacity().saturating_mul(size_of::<T>())
 }
 
 #[cfg(test)]

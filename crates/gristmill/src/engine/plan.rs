@@ -162,30 +162,32 @@ impl<'env> Plan<'env> {
 
     /// Adds a thread that deals with items.
     pub(crate) fn add_thread(&mut self, name: String, body: impl for<'a> FnOnce(Driver<'a, 'env>) + Send + 'env) {
-        self.add_closing_thread(name, body, |_| ());
+        self.add_closing_thread(name, (), |(), driver| body(driver), |(), _| ());
     }
 
-    /// Adds a thread that deals with items and, when nobody does any more and dead letters are stored, is told how the
-    /// run ends.
-    pub(crate) fn add_closing_thread<R: 'env>(
+    /// Adds a thread that deals with items and, whatever came of it, closes its state when nobody deals with items any
+    /// more, dead letters are stored and it is decided how the run ends.
+    pub(crate) fn add_closing_thread<S: Send + 'env>(
         &mut self,
         name: String,
-        body: impl for<'a> FnOnce(Driver<'a, 'env>) -> R + Send + 'env,
-        close: impl FnOnce((R, &Shared)) + Send + 'env,
+        mut state: S,
+        body: impl for<'a> FnOnce(&mut S, Driver<'a, 'env>) + Send + 'env,
+        close: impl FnOnce(S, Outcome) + Send + 'env,
     ) {
         let shared = Arc::clone(&self.shared);
         let body = move |driver: Driver<'_, 'env>| {
             let work = AtWork(&shared);
-            let result = body(driver);
+            // Where this thread is gone nobody takes its work, so a run that went on would hang.
+            driver.contain(|| body(&mut state, driver));
             drop(work);
-            close((result, &shared));
+            close(state, shared.wait_decided());
         };
         self.threads.push(OwnThread { name, body: Box::new(body) });
     }
 
     /// Refuses a budget that could not be kept, as nobody can say what the items of a lane weigh.
     pub(crate) fn check_scale<T>(&mut self, scale: &Scale<'env, T>, after: &str) {
-        if self.shared.gate.is_bounded() && !scale.is_exact() {
+        if self.shared.gate.budget().is_some() && !scale.is_exact() {
             self.refuse(Error::setting(
                 "memory_budget",
                 format!(

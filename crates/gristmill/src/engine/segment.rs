@@ -16,8 +16,8 @@
 use super::context::{Context, NOBODY};
 use super::feed::{Feed, Filled};
 use super::funnel::Keys;
-use super::gate::{Grant, Permit};
-use super::morsel::{Morsel, Origin, Recycler};
+use super::gate::{Grant, Permit, Refused, Slot};
+use super::morsel::{Draining, Morsel, Origin, Recycler};
 use super::pace::Cost;
 use super::plan::{AnyInlet, Inlet, Node, Plan, Step};
 use super::shared::Shared;
@@ -141,7 +141,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             limit,
             fills,
             keys,
-            filled: Recycler::new(),
+            filled: Recycler::new(shared.gate.budget()),
             out,
             shared,
         });
@@ -227,26 +227,14 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         if self.shared.is_draining() {
             feed.drain();
         }
-        let charges = feed.charges();
-        let entered = if charges {
-            self.shared.gate.enter_charged().map(|slot| (slot, Grant::UNLIMITED))
-        } else {
-            self.shared.gate.enter()
-        };
-        let (slot, grant) = match entered {
+        let (slot, grant) = match self.enter(&*feed) {
             Ok(entered) => entered,
             Err(refused) => return self.refuse(feed, refused.quiet, driver),
         };
         let began = self.shared.now();
         let want = self.shared.pace.want(size_of::<In>(), feed.remaining(), self.shared.crew.max());
         let mut items = self.filled.get();
-        let filled =
-            catch_unwind(AssertUnwindSafe(|| feed.fill(&mut items, want, grant.allowance, grant.alone, &self.shared)));
-        let filled = filled.unwrap_or_else(|payload| {
-            let message = panic_message(payload);
-            driver.abort(Error::stage(&self.runner.cells[0].name, "go on, as it panicked", message.into()));
-            Filled { ended: true, ..Filled::default() }
-        });
+        let filled = self.fill(&mut *feed, &mut items, want, grant, driver);
         if items.is_empty() && !filled.ended {
             // The next item does not fit beside what is in flight.
             self.filled.put(items);
@@ -256,7 +244,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             self.return_feed(Some(feed), began, false, driver);
             return Step::Done;
         }
-        let permit = if charges {
+        let permit = if feed.charges() {
             self.shared.gate.adopt(Some(slot), filled.charge, filled.bytes)
         } else {
             self.shared.gate.settle(slot, grant, filled.bytes)
@@ -268,6 +256,32 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             self.process_from(morsel, began, driver);
         }
         Step::Done
+    }
+
+    fn enter(&self, feed: &(dyn Feed<In> + 'env)) -> Result<(Slot, Grant), Refused> {
+        if feed.charges() {
+            self.shared.gate.enter_charged().map(|slot| (slot, Grant::UNLIMITED))
+        } else {
+            self.shared.gate.enter()
+        }
+    }
+
+    /// Fills a morsel from the feed, which has ended if it panics.
+    fn fill(
+        &self,
+        feed: &mut (dyn Feed<In> + 'env),
+        items: &mut Vec<In>,
+        want: usize,
+        grant: Grant,
+        driver: Driver<'_, 'env>,
+    ) -> Filled {
+        let filled =
+            catch_unwind(AssertUnwindSafe(|| feed.fill(items, want, grant.allowance, grant.alone, &self.shared)));
+        filled.unwrap_or_else(|payload| {
+            let message = panic_message(payload);
+            driver.abort(Error::stage(&self.runner.cells[0].name, "go on, as it panicked", message.into()));
+            Filled { ended: true, ..Filled::default() }
+        })
     }
 
     /// Gives a morsel its place in the order.
@@ -283,10 +297,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         input.next_seq += 1;
         input.next_position += source_items;
         drop(input);
-        if let Some(keys) = &self.keys {
-            keys.write(seq, &items);
-        }
-        Some(Morsel {
+        let morsel = Morsel {
             seq,
             items,
             origin: Origin::at(position),
@@ -295,7 +306,12 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             source_items,
             home: Some(Arc::clone(&self.filled)),
             shared: Arc::clone(&self.shared),
-        })
+        };
+        // The items are in their morsel already: should a key unwind, they are accounted for.
+        if let Some(keys) = &self.keys {
+            keys.write(seq, &morsel.items);
+        }
+        Some(morsel)
     }
 
     /// The gate lets nobody in: whoever gives something back will call.
@@ -407,7 +423,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
             has_feed,
             scale,
             workers: Mutex::new(Vec::new()),
-            emptied: Recycler::new(),
+            emptied: Recycler::new(plan.shared.gate.budget()),
             cost: plan.shared.pace.cost(),
             shared: Arc::clone(&plan.shared),
         }
@@ -429,9 +445,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
         None
     }
 
-    /// Adds up what happened to `entered` items, and lets the worker go.
-    pub(crate) fn dismiss(&self, mut worker: Worker<Op::State>, entered: u64) {
-        self.count(&mut worker.tallies, entered);
+    /// Adds up what happened to `entered` items that `left` came of, and lets the worker go.
+    pub(crate) fn dismiss(&self, mut worker: Worker<Op::State>, entered: u64, left: usize) {
+        self.count(&mut worker.tallies, entered, left as u64 * self.op.parts());
         self.workers.lock().push(worker);
     }
 
@@ -445,33 +461,31 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
         let mut out = self.emptied.get();
         let mut origin = Origin::at(morsel.origin.position(0));
         let positions = std::mem::take(&mut morsel.origin);
-        let mut items = morsel.items.drain(..);
-        let mut cx = Context::new(&mut worker.tallies, &positions, &self.shared, morsel.permit.slot());
-        let entered = self.run_items(&mut worker.state, &mut cx, &mut items, &mut out, &mut origin);
-        self.shared.lost.fetch_add(items.len() as u64, Relaxed);
-        drop(items);
-        self.dismiss(worker, entered);
+        let item_bytes = morsel.item_bytes();
+        let mut items = std::mem::take(&mut morsel.items);
+        let mut rest = Draining::new(&mut items, &self.shared);
+        let mut cx = Context::new(&mut worker.tallies, &positions, &self.shared, &morsel.permit, item_bytes);
+        let entered = self.run_items(&mut worker.state, &mut cx, &mut rest, &mut out, &mut origin);
+        self.dismiss(worker, entered, out.len());
         let ended = self.shared.now();
         self.cost.learn(ended - cost_from, morsel.source_items);
         self.lead().busy_nanos.fetch_add(ended - began, Relaxed);
         self.observe_latency(ended.saturating_sub(morsel.born), out.len() as u64);
-        Some(self.follow(&mut morsel, out, origin))
+        let out = self.follow(&mut morsel, out, origin);
+        // Last, as the drop of what is left may unwind.
+        drop(rest);
+        morsel.items = items;
+        Some(out)
     }
 
-    /// The morsel that comes of a morsel.
+    /// The morsel that comes of a morsel. It has its items before they are weighed: should the weigher unwind, they are
+    /// accounted for.
     pub(crate) fn follow(&self, morsel: &mut Morsel<In>, out: Vec<Op::Out>, origin: Origin) -> Morsel<Op::Out> {
-        let mut permit = morsel.permit.take();
-        permit.reweigh(self.scale.all(&out));
-        Morsel {
-            seq: morsel.seq,
-            items: out,
-            origin,
-            permit,
-            born: morsel.born,
-            source_items: morsel.source_items,
-            home: Some(Arc::clone(&self.emptied)),
-            shared: Arc::clone(&self.shared),
-        }
+        let permit = morsel.permit.take();
+        let mut out = morsel.follow(out, origin, permit, &self.emptied);
+        let bytes = self.scale.all(&out.items);
+        out.permit.reweigh(bytes);
+        out
     }
 
     /// Pushes items through the operators until they are used up or the run is over. Returns how many were pushed.
@@ -522,8 +536,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
         let decided =
             at != NOBODY && catch_unwind(AssertUnwindSafe(|| self.op.recover(state, cx, at, &message))).is_ok();
         if !decided {
-            // A drop, or an error's own conversion, panicked: nobody's policy covers that.
-            cx.tally(self.cells.len() - 1).lost += 1;
+            // A drop, or an error's own conversion, panicked: nobody's policy covers that. Whether an item is missing for it
+            // is seen when they are counted.
             cx.abort(crate::error::ErrorKind::Panicked {
                 stage: self.last_name().to_owned(),
                 position: cx.position(),
@@ -532,10 +546,13 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
         }
     }
 
-    fn count(&self, tallies: &mut [Tally], entered: u64) {
+    fn count(&self, tallies: &mut [Tally], entered: u64, left: u64) {
         let mut items = entered;
         for (at, (tally, cell)) in tallies.iter_mut().zip(&self.cells).enumerate() {
             items = tally.derive_out(items);
+            if at + 1 == self.cells.len() {
+                tally.lose(items.saturating_sub(left));
+            }
             if at == 0 && self.has_feed {
                 // Counted when they were extracted.
                 tally.items_in = 0;
@@ -558,7 +575,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
 
     /// Closes the states of all workers.
     pub(crate) fn close(&self, outcome: Outcome) {
-        for worker in std::mem::take(&mut *self.workers.lock()) {
+        let workers = std::mem::take(&mut *self.workers.lock());
+        for worker in workers {
             let closed = catch_unwind(AssertUnwindSafe(|| self.op.close(worker.state, outcome)));
             if let Err(payload) = closed {
                 let message = panic_message(payload);

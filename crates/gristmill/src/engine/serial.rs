@@ -1,9 +1,9 @@
 //! One at a time: what consumes morsels serially, on whoever's thread or on its own.
 
-use super::Driver;
 use super::funnel::{Funnel, Order, Turn};
 use super::morsel::Morsel;
 use super::plan::{AnyInlet, Inlet, Node, Plan, Step};
+use super::{Driver, breathe};
 use crate::report::StageCell;
 use crate::store::Outcome;
 use parking_lot::Mutex;
@@ -44,7 +44,7 @@ pub(crate) fn open_funnel<'env, T: Send + 'env>(order: Order, plan: &mut Plan<'e
 /// A consumer that never waits: whoever hands in the morsel that may go next runs it.
 pub(crate) struct Serial<T, C> {
     funnel: Arc<Funnel<Morsel<T>>>,
-    /// Locked only by the holder of the turn and, for letting go, by those who try: never contended for long.
+    /// Locked only by the holder of the turn, so never contended.
     consumer: Mutex<C>,
 }
 
@@ -75,15 +75,18 @@ impl<T: Send, C> Serial<T, C> {
                 Turn::Leave => return,
             }
             driver.settle();
+            breathe();
         }
     }
 
+    /// Whoever has the turn now lets go of nothing; it is asked again at the next tick.
     fn try_let_go<'env>(&self, driver: Driver<'_, 'env>, which: LetGo)
     where
         C: Consumer<'env, T>,
     {
-        if let Some(mut consumer) = self.consumer.try_lock() {
-            consumer.let_go(driver, which);
+        if self.funnel.try_take() {
+            self.consumer.lock().let_go(driver, which);
+            self.take_turns(driver);
         }
     }
 }
@@ -122,12 +125,12 @@ pub(crate) struct StoreThread<T> {
 }
 
 /// How long the thread sleeps when nothing is to be flushed; it is woken when the run is over.
-const LONG: Duration = Duration::from_millis(200);
+const LONG: Duration = Duration::from_secs(1);
 
 impl<T: Send> StoreThread<T> {
     /// Starts the thread. `finish` is called on it at the very end, whatever happened, with the outcome.
     pub(crate) fn connect<'env, C>(
-        mut consumer: C,
+        consumer: C,
         cell: Arc<StageCell>,
         order: Order,
         plan: &mut Plan<'env>,
@@ -142,11 +145,12 @@ impl<T: Send> StoreThread<T> {
         let node = Arc::new(StoreThread { funnel: Arc::clone(&funnel) });
         plan.nodes.push(Arc::clone(&node) as Arc<dyn Node<'env> + 'env>);
         let name = cell.name.clone();
-        let body = move |driver: Driver<'_, 'env>| {
-            consume_all(&funnel, &mut consumer, &cell, driver);
-            consumer
-        };
-        plan.add_closing_thread(name, body, |(consumer, shared)| finish(consumer, shared.wait_decided()));
+        plan.add_closing_thread(
+            name,
+            consumer,
+            move |consumer, driver| consume_all(&funnel, consumer, &cell, driver),
+            finish,
+        );
         node
     }
 }
@@ -161,7 +165,7 @@ fn consume_all<'env, T: Send>(
     let mut fresh = false;
     while !shared.is_stopped() {
         let waited_from = shared.now();
-        let turn = funnel.wait_turn(if fresh { shared.flush_interval } else { LONG });
+        let turn = funnel.wait_turn(if fresh { shared.flush_interval } else { LONG }, || shared.is_stopped());
         cell.starved_nanos.fetch_add(shared.now() - waited_from, Relaxed);
         match turn {
             Turn::Take(morsel) => {

@@ -28,6 +28,8 @@ pub struct Shared {
     pub(crate) stages: OnceLock<Vec<Arc<StageCell>>>,
     /// Counts flush intervals: a clock that costs one relaxed load.
     pub(crate) ticks: AtomicU64,
+    /// When the next tick is due, in nanoseconds since the run began.
+    next_tick: AtomicU64,
     /// Nanoseconds the run took; zero while it goes on.
     pub(crate) took_nanos: AtomicU64,
     stopped: AtomicBool,
@@ -60,6 +62,7 @@ impl Shared {
             lost: AtomicU64::new(0),
             stages: OnceLock::new(),
             ticks: AtomicU64::new(0),
+            next_tick: AtomicU64::new(0),
             took_nanos: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             error: Mutex::new(None),
@@ -90,10 +93,11 @@ impl Shared {
         }
     }
 
-    /// Decides how the run ends.
-    pub(crate) fn decide(&self) {
-        self.closing.lock().decided = Some(self.outcome());
+    /// Decides how the run ends, unless that is decided.
+    pub(crate) fn decide(&self) -> Outcome {
+        let outcome = *self.closing.lock().decided.get_or_insert(self.outcome());
         self.closed.notify_all();
+        outcome
     }
 
     /// Waits until it is decided how the run ends.
@@ -107,9 +111,27 @@ impl Shared {
         }
     }
 
+    /// The run has taken as long as it takes.
+    pub(crate) fn stop_clock(&self) {
+        self.took_nanos.store(self.now().max(1), Ordering::Release);
+    }
+
     /// How the run would end now.
     pub(crate) fn outcome(&self) -> Outcome {
         if self.is_stopped() { Outcome::Aborted } else { Outcome::Completed }
+    }
+
+    /// How often the run is looked after.
+    pub(crate) fn tick_interval(&self) -> Duration {
+        self.flush_interval.clamp(Duration::from_micros(100), Duration::from_millis(10))
+    }
+
+    /// Whether a tick has been due for `slack`; who is told so does it.
+    pub(crate) fn take_tick(&self, slack: Duration) -> bool {
+        let (now, due) = (self.now(), self.next_tick.load(Ordering::Relaxed));
+        let next = now + self.tick_interval().as_nanos() as u64;
+        now >= due + slack.as_nanos() as u64
+            && self.next_tick.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Nanoseconds since the run began.

@@ -133,6 +133,10 @@ where
             finish(state.user, outcome);
         }
     }
+
+    fn parts(&self) -> u64 {
+        1 + u64::from(self.copies)
+    }
 }
 
 impl<'env, T, U, E, S, F> Last<'env> for Each<'env, T, U, E, S, F> {

@@ -61,6 +61,12 @@ pub trait Operator<'env, In>: Send + Sync + Sized + 'env {
     #[doc(hidden)]
     fn close(&self, state: Self::State, outcome: Outcome);
 
+    /// How many items a result of the chain counts as: more than one if a fork takes it apart.
+    #[doc(hidden)]
+    fn parts(&self) -> u64 {
+        1
+    }
+
     /// Whether `In` is passed through unchanged, so that the segment can be left out: then the head itself is it.
     #[doc(hidden)]
     fn bypass(self, head: Head<'env, In>) -> Result<Head<'env, Self::Out>, (Self, Head<'env, In>)> {
@@ -145,6 +151,10 @@ where
     fn close(&self, state: Self::State, outcome: Outcome) {
         self.first.close(state.0, outcome);
         self.second.close(state.1, outcome);
+    }
+
+    fn parts(&self) -> u64 {
+        self.second.parts()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::run::Harvest;
 use super::{Pipeline, Run, Terminal};
 use crate::engine::{
-    AnyInlet, Consumer, Context, Driver, FoldInlet, Folding, Morsel, Order, Plan, Serial, Shared, StoreThread,
+    AnyInlet, Consumer, Context, Draining, Driver, FoldInlet, Folding, Morsel, Order, Plan, Serial, Shared, StoreThread,
 };
 use crate::error::{BoxError, Error, panic_message};
 use crate::op::Operator;
@@ -241,13 +241,15 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'e
         let mut entered = 0;
         let (store, policy) = (&mut self.store, &self.policy);
         let tally = std::slice::from_mut(&mut self.tally);
-        let mut cx = Context::new(tally, &positions, &self.shared, morsel.permit.slot());
-        let mut items = morsel.items.drain(..);
+        let item_bytes = morsel.item_bytes();
+        let mut items = std::mem::take(&mut morsel.items);
+        let mut rest = Draining::new(&mut items, &self.shared);
+        let mut cx = Context::new(tally, &positions, &self.shared, &morsel.permit, item_bytes);
         let mut kept = None;
         loop {
             let stored = catch_unwind(AssertUnwindSafe(|| {
                 while !cx.is_stopped() {
-                    let Some(item) = items.next() else { break };
+                    let Some(item) = rest.next() else { break };
                     cx.set_index(entered);
                     entered += 1;
                     policy.keep(&mut kept, &item);
@@ -259,10 +261,11 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'e
             let Err(payload) = stored else { break };
             policy.fail(&mut cx, kept.take(), Cause::Panic(panic_message(payload)));
         }
-        self.shared.lost.fetch_add(items.len() as u64, Relaxed);
-        drop(items);
         self.tally.derive_out(entered as u64);
         self.cell.add(&std::mem::take(&mut self.tally));
+        // Last, as the drop of what is left may unwind.
+        drop(rest);
+        morsel.items = items;
     }
 }
 
@@ -318,14 +321,24 @@ struct Collecting<C> {
 }
 
 impl<'env, T: Send, C: Extend<T> + Send> Consumer<'env, T> for Collecting<C> {
-    fn consume(&mut self, mut morsel: Morsel<T>, _: Driver<'_, 'env>) {
+    fn consume(&mut self, mut morsel: Morsel<T>, driver: Driver<'_, 'env>) {
         let began = self.shared.now();
-        let items = morsel.items.len() as u64;
-        self.collection.lock().extend(morsel.items.drain(..));
+        let mut items = std::mem::take(&mut morsel.items);
+        let mut rest = Draining::new(&mut items, &self.shared);
+        let mut entered = 0;
+        let counted = rest.by_ref().inspect(|_| entered += 1);
+        let extended = catch_unwind(AssertUnwindSafe(|| self.collection.lock().extend(counted)));
         let ended = self.shared.now();
-        self.cell.add(&Tally { items_in: items, items_out: items, ..Tally::default() });
+        // What a collection took before it panicked is lost with it.
+        let lost = if extended.is_ok() { 0 } else { entered };
+        self.cell.add(&Tally { items_in: entered, items_out: entered - lost, lost, ..Tally::default() });
         self.cell.busy_nanos.fetch_add(ended - began, Relaxed);
-        self.cell.latency.record(ended.saturating_sub(morsel.born), items);
+        self.cell.latency.record(ended.saturating_sub(morsel.born), entered);
+        if let Err(payload) = extended {
+            driver.abort(Error::stage(&self.cell.name, "collect", panic_message(payload).into()));
+        }
+        drop(rest);
+        morsel.items = items;
     }
 
     fn close(&mut self, driver: Driver<'_, 'env>) {
@@ -353,7 +366,7 @@ where
     A: Send + 'env,
     I: Fn() -> A + Send + Sync + 'env,
     F: Fn(&mut A, T) + Send + Sync + 'env,
-    W: WholeOf<A> + Send + 'env,
+    W: WholeOf<A, Whole: Send> + Send + 'env,
 {
     type Output = W::Whole;
 

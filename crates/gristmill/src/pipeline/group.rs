@@ -59,8 +59,18 @@ where
         add: impl Fn(&mut A, Op::Out) + Send + Sync + 'env,
         merge: impl Fn(&mut A, A) + Send + Sync + 'env,
     ) -> Run<'env, Op::Out, impl Terminal<'env, Op::Out, Output = Groups<K, A>>> {
+        self.folded(init, add, merge, |groups| groups)
+    }
+
+    fn folded<A: Send + 'env, B: Send + 'env>(
+        self,
+        init: impl Fn() -> A + Send + Sync + 'env,
+        add: impl Fn(&mut A, Op::Out) + Send + Sync + 'env,
+        merge: impl Fn(&mut A, A) + Send + Sync + 'env,
+        finish: impl Fn(Groups<K, A>) -> Groups<K, B> + Send + Sync + 'env,
+    ) -> Run<'env, Op::Out, impl Terminal<'env, Op::Out, Output = Groups<K, B>>> {
         let GroupBy { pipeline, key } = self;
-        let whole = move |_: &(dyn Fn() -> HashMap<K, A> + Sync), parts| Groups::merge(parts, &merge);
+        let whole = move |_: &(dyn Fn() -> HashMap<K, A> + Sync), parts| finish(Groups::merge(parts, &merge));
         let add = move |groups: &mut HashMap<K, A>, item: Op::Out| {
             add(groups.entry(key(&item)).or_insert_with(&init), item);
         };
@@ -76,10 +86,10 @@ where
     pub fn reduce(
         self,
         f: impl Fn(Op::Out, Op::Out) -> Op::Out + Send + Sync + 'env,
-    ) -> Run<'env, Op::Out, impl Terminal<'env, Op::Out, Output = Groups<K, Option<Op::Out>>>> {
+    ) -> Run<'env, Op::Out, impl Terminal<'env, Op::Out, Output = Groups<K, Op::Out>>> {
         let f = std::sync::Arc::new(f);
         let merge = std::sync::Arc::clone(&f);
-        self.fold(
+        self.folded(
             || None,
             move |left: &mut Option<Op::Out>, item| {
                 *left = Some(match left.take() {
@@ -93,6 +103,7 @@ where
                     (left, right) => left.or(right),
                 };
             },
+            Groups::occupied,
         )
     }
 }
@@ -125,6 +136,15 @@ impl<K: Hash + Eq + Send, A: Send> Groups<K, A> {
         let partitions =
             piles.into_par_iter().map(|pile| merge_maps(pile.into_iter().map(Vec::into_iter), merge)).collect();
         Groups { partitions, hasher }
+    }
+}
+
+impl<K: Hash + Eq + Send, A: Send> Groups<K, Option<A>> {
+    /// Only the groups that have something; every group that was reduced has.
+    fn occupied(self) -> Groups<K, A> {
+        let occupied =
+            |part: HashMap<K, Option<A>>| part.into_iter().filter_map(|(key, acc)| Some((key, acc?))).collect();
+        Groups { partitions: self.partitions.into_par_iter().map(occupied).collect(), hasher: self.hasher }
     }
 }
 

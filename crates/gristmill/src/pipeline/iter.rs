@@ -3,11 +3,12 @@
 use super::run::{Harvest, Prepared};
 use super::{Pipeline, Run, Terminal};
 use crate::engine::{AnyInlet, Funnel, Morsel, Order, Outlet, Plan, Shared, Turn};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, panic_message};
 use crate::op::Operator;
 use crate::report::{Kind, Report, StageCell, Tally};
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -135,14 +136,23 @@ impl<T> IntoIter<T> {
 
     fn finish(&mut self) -> Option<Error> {
         let Pulling { source, current, run, .. } = self.pulling.take()?;
-        drop((current, source));
-        match run.join() {
+        // The run is joined even if the drop of a user's value unwinds.
+        let dropped = catch_unwind(AssertUnwindSafe(move || drop((current, source))));
+        let joined = run.join();
+        if let Err(payload) = dropped
+            && !std::thread::panicking()
+        {
+            resume_unwind(payload);
+        }
+        match joined {
             Ok(Ok(report)) => {
                 self.report = Some(report);
                 None
             }
             Ok(Err(error)) => Some(error),
-            Err(payload) => std::panic::resume_unwind(payload),
+            Err(payload) => {
+                Some(Error::stage("into_iter", "go on after a panic outside an item", panic_message(payload).into()))
+            }
         }
     }
 }
@@ -172,7 +182,7 @@ impl<T> Iterator for IntoIter<T> {
             if let Some(item) = pulling.pop() {
                 return Some(Ok(item));
             }
-            match pulling.source.funnel.wait_turn(PATIENCE) {
+            match pulling.source.funnel.wait_turn(PATIENCE, || pulling.shared.is_stopped()) {
                 Turn::Take(mut morsel) => {
                     morsel.items.reverse();
                     let waited = pulling.shared.now().saturating_sub(morsel.born);

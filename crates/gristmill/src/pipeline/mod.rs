@@ -18,7 +18,7 @@ use crate::engine::{
     self, BatchLimits, Batcher, BlockingNode, Copies, Fork, Head, MergeInlet, Order, Segment, SegmentLayout, Serial,
     Splits,
 };
-use crate::error::BoxError;
+use crate::error::{BoxError, Error};
 use crate::monitor::Monitor;
 use crate::op::{Each, Expand, Extracted, Handle, Last, Operator, SharedPolicy, Then};
 use crate::policy::OnError;
@@ -609,7 +609,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     {
         let scale = self.output_scale.clone();
         let call = |(): &mut (), item: Op::Out| Ok::<_, Infallible>(Some((item.clone(), item)));
-        self.then_scaled(|lineage| Each::new(lineage.name("broadcast"), call).copying(), |scale| pair_scale(scale, 2))
+        self.then_scaled(|lineage| Each::new(lineage.name("broadcast"), call).copying(), |scale| scale.left_to_next())
             .fork::<_, Copies, R, K>("broadcast", scale, branch)
     }
 
@@ -643,7 +643,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     {
         let scale = self.output_scale.clone();
         let call = move |(): &mut (), item: Op::Out| Ok::<_, Infallible>(Some((predicate(&item), item)));
-        self.then_scaled(|lineage| Each::new(lineage.name("route"), call), |scale| pair_scale(scale, 1))
+        self.then_scaled(|lineage| Each::new(lineage.name("route"), call), |scale| scale.left_to_next())
             .fork::<_, Splits, R, K>("route", scale, branch)
     }
 
@@ -674,13 +674,10 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         let mut resumed = sealed.resume(Handle::border(), scale, move |head, pair_scale, plan, scale, main| {
             side.open(plan);
             let Some(side) = found.lock().take() else {
-                plan.refuse(crate::Error::setting(
-                    method,
-                    "has a branch that does not close the pipeline it was given",
-                ));
+                plan.refuse(Error::setting(method, "has a branch that does not close the pipeline it was given"));
                 return;
             };
-            let fork = Fork::<T, How>::new(side, main, scale);
+            let fork = Fork::<T, How>::new(side, main, scale, plan.shared.gate.budget());
             head.connect(plan, pair_scale, Arc::new(fork));
         });
         resumed.settings.own_threads += side_threads;
@@ -724,32 +721,14 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         let scale = sealed.scale.clone();
         sealed.resume(Handle::border(), scale, move |head, first_scale, plan, _, out| {
             let order = plan.settings.order;
+            if order == Order::Key {
+                // On a side branch it is the settings of the main one that hold.
+                plan.refuse(Error::setting("ordered_by_key", "cannot be kept across a merge"));
+            }
             let (first, second) = MergeInlet::connect(order, plan, out);
             other.head.connect(plan, other.scale, second);
             head.connect(plan, first_scale, first);
         })
-    }
-}
-
-/// The scale for items that an operator has paired with a mark or a copy.
-fn pair_scale<'env, P, T: 'env>(scale: Scale<'env, T>, copies: usize) -> Scale<'env, P>
-where
-    P: AsItem<T>,
-{
-    match scale {
-        Scale::Flat { exact } => Scale::Flat { exact },
-        scale => Scale::by(move |pair: &P| scale.one(pair.as_item()) * copies),
-    }
-}
-
-/// What an operator has paired.
-trait AsItem<T> {
-    fn as_item(&self) -> &T;
-}
-
-impl<T, M> AsItem<T> for (M, T) {
-    fn as_item(&self) -> &T {
-        &self.1
     }
 }
 

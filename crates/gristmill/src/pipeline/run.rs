@@ -1,6 +1,7 @@
 //! A pipeline that is closed, and its run.
 
 use super::Sealed;
+use super::settings::Pool;
 use crate::engine::{self, AnyInlet, Order, Plan, Shared};
 use crate::error::Error;
 use crate::report::Report;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 /// What closes a pipeline. Sealed: what the type of a run is made of.
 pub trait Terminal<'env, T>: Send + Sized + 'env {
     /// What the run makes.
-    type Output;
+    type Output: Send;
 
     #[doc(hidden)]
     fn open(self, name: &str, order: Order, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, Self::Output>);
@@ -116,13 +117,19 @@ pub(crate) struct Prepared<'env, O> {
     harvest: Harvest<'env, O>,
 }
 
-impl<O> Prepared<'_, O> {
+impl<O: Send> Prepared<'_, O> {
     pub(crate) fn execute(self) -> Result<Report<O>, Error> {
         let Prepared { plan, shared, harvest } = self;
-        let ran = engine::run(plan);
+        let pool = plan.settings.pool.clone();
+        let ran = engine::run(plan).and_then(|()| match pool {
+            Some(Pool::Borrowed(pool)) => pool.install(harvest),
+            Some(Pool::Shared(pool)) => pool.install(harvest),
+            None => harvest(),
+        });
+        shared.stop_clock();
         let report = Report::read(&shared);
         debug_assert!(report.totals().balance(), "the accounts do not balance: {:?}\n{report}", report.totals());
-        match ran.and_then(|()| harvest()) {
+        match ran {
             Ok(output) => Ok(report.exchange(output).0),
             Err(error) => Err(error.with_report(report)),
         }

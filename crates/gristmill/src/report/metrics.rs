@@ -115,9 +115,15 @@ impl Tally {
     /// What leaves the stage when `items_in` entered it and nothing is left inside.
     pub(crate) fn derive_out(&mut self, items_in: u64) -> u64 {
         self.items_in = items_in;
-        self.items_out =
-            items_in + self.expanded - self.combined - self.filtered - self.skipped - self.dead - self.lost;
+        let gone = self.combined + self.filtered + self.skipped + self.dead + self.lost;
+        self.items_out = (items_in + self.expanded).saturating_sub(gone);
         self.items_out
+    }
+
+    /// Counts as lost what should have left the stage and did not.
+    pub(crate) fn lose(&mut self, items: u64) {
+        self.items_out -= items;
+        self.lost += items;
     }
 }
 

@@ -28,6 +28,12 @@ impl Blob {
     }
 }
 
+impl Clone for Blob {
+    fn clone(&self) -> Self {
+        Blob::new(self.bytes, &self.scales)
+    }
+}
+
 impl Drop for Blob {
     fn drop(&mut self) {
         self.scales.now.fetch_sub(self.bytes, Ordering::SeqCst);
@@ -209,4 +215,67 @@ fn a_budget_that_cannot_be_kept_is_refused() {
     assert!(message.contains("memory_budget") && message.contains("print") && message.contains("String"), "{message}");
     let weighed = Pipeline::extract(0..10u32).map(|number| number.to_string()).weigh().memory_budget(Bytes::mib(1));
     assert_eq!(weighed.count().run().unwrap().output, 10);
+}
+
+#[test]
+fn dead_letters_that_wait_for_their_store_are_charged() {
+    within("heavy dead letters", || {
+        let scales = Arc::new(Scales::default());
+        let dead = store::from_fn(|_: DeadLetter<Blob, &str>| {
+            std::thread::sleep(Duration::from_micros(300));
+            Ok::<(), String>(())
+        });
+        let report = Pipeline::extract((0..500).map(|_| Blob::new(1_000, &scales)))
+            .weigh_by(|blob: &Blob| blob.bytes)
+            .memory_budget(Bytes::new(10_000))
+            .try_map(|_| Err::<u64, _>("no"))
+            .on_error(OnError::dead_letter(dead))
+            .count()
+            .run()
+            .unwrap();
+        assert_balanced(&report);
+        assert_eq!(report.totals().dead, 500);
+        let peak = scales.peak.load(Ordering::SeqCst);
+        // The budget, the copy that a failing worker makes before it is charged, and the item under way beside it.
+        assert!(peak <= 10_000 + 2 * 1_000 * rayon::current_num_threads(), "{peak}");
+    });
+}
+
+#[test]
+fn items_that_come_of_nothing_are_foreseen() {
+    within("items that come of nothing", || {
+        let report = Pipeline::extract(std::iter::repeat_n((), 500))
+            .map(|()| vec![0u8; 1 << 16])
+            .weigh()
+            .memory_budget(Bytes::kib(512))
+            .ordered()
+            .store(store::from_fn(|_| {
+                std::thread::sleep(Duration::from_micros(100));
+                Ok::<(), String>(())
+            }))
+            .run()
+            .unwrap();
+        assert!(report.peak_bytes <= (512 << 10) + (1 << 16) + 24, "{}", report.peak_bytes);
+    });
+}
+
+#[test]
+fn a_weigher_may_say_anything() {
+    within("absurd weights", || {
+        for weight in [0, 1, usize::MAX / 2, usize::MAX] {
+            for budget in [1, 1 << 20, usize::MAX] {
+                let report = Pipeline::extract(0..300u64)
+                    .weigh_by(move |_| weight)
+                    .memory_budget(Bytes::new(budget))
+                    .map(|item| item)
+                    .weigh_by(move |_| weight)
+                    .batch(7)
+                    .collect::<Vec<_>>()
+                    .run()
+                    .unwrap();
+                assert_balanced(&report);
+                assert_eq!(report.output.concat().len(), 300);
+            }
+        }
+    });
 }

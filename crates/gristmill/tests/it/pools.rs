@@ -4,6 +4,7 @@ use crate::support::{assert_balanced, pool, within};
 use gristmill::prelude::*;
 use gristmill::store;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -123,5 +124,27 @@ fn panics_of_a_fold_on_a_branch_end_the_run() {
             .unwrap_err();
         assert_eq!((error.stage_name(), error.position()), (Some("side"), Some(50)));
         assert_balanced(error.report().unwrap());
+    });
+}
+
+#[test]
+fn pipelines_on_one_thread_take_turns() {
+    within("two pipelines on a pool of one", || {
+        let pool = pool(1);
+        let long_is_done = AtomicBool::new(false);
+        let spin = |item: u64| (0..20_000).fold(item, |sum, step| std::hint::black_box(sum ^ step));
+        let token = CancelToken::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let long = Pipeline::extract(0u64..).pool(&pool).cancel_token(&token).map(spin).count().run();
+                assert!(long.unwrap_err().is_cancelled());
+                long_is_done.store(true, Ordering::SeqCst);
+            });
+            std::thread::sleep(Duration::from_millis(20));
+            let short = Pipeline::extract(0..2_000u64).pool(&pool).map(spin).count().run().unwrap();
+            assert_eq!(short.output, 2_000);
+            assert!(!long_is_done.load(Ordering::SeqCst));
+            token.cancel();
+        });
     });
 }

@@ -71,3 +71,14 @@ fn a_refused_setting_is_the_first_thing_an_iterator_yields() {
     assert!(iter.next().unwrap().unwrap_err().is_setting());
     assert!(iter.next().is_none());
 }
+
+#[test]
+fn key_order_and_a_merge_are_refused_on_a_branch_too() {
+    let mut side = Vec::new();
+    let run = Pipeline::extract(0..5u64)
+        .ordered_by_key(|item| *item)
+        .broadcast(|copies| copies.merge(Pipeline::extract(0..50u64)).store(&mut side))
+        .count()
+        .run();
+    refused(run, "ordered_by_key");
+}

@@ -157,3 +157,18 @@ fn no_branch_is_told_that_the_run_completed_before_the_others_have_stored_everyt
         assert_eq!(told.into_inner().unwrap(), [("side", Outcome::Aborted)]);
     });
 }
+
+#[test]
+fn all_are_told_the_same_even_if_one_cannot_be_finished() {
+    within("a store that cannot be finished", || {
+        let told = Mutex::new(Vec::new());
+        let result = Pipeline::extract(0..10u64)
+            .map_init(|| Ok::<_, String>(()), |(), item| item)
+            .on_finish(|(), outcome| told.lock().unwrap().push(("state", outcome)))
+            .broadcast(|copies| copies.store(Told(&told, "side", true)))
+            .store(Told(&told, "store", false))
+            .run();
+        assert!(format!("{:?}", result.unwrap_err()).contains("could not finish"));
+        assert!(told.into_inner().unwrap().iter().all(|(_, outcome)| *outcome == Outcome::Completed));
+    });
+}

@@ -127,3 +127,25 @@ fn a_used_token_stops_a_run_before_it_begins() {
     assert!(error.is_cancelled());
     assert_eq!(error.report().unwrap().totals().extracted, 0);
 }
+
+#[test]
+fn a_stop_does_not_wait_for_a_flush() {
+    within("cancel with hours between flushes", || {
+        for round in 0..500u64 {
+            let token = CancelToken::new();
+            let stopper = token.clone();
+            let error = Pipeline::extract(0u64..)
+                .cancel_token(&token)
+                .flush_interval(Duration::from_secs(3_600))
+                .inspect(move |item| {
+                    if *item == 200 + round {
+                        stopper.cancel();
+                    }
+                })
+                .store(store::from_fn(|_| Ok::<(), String>(())))
+                .run()
+                .unwrap_err();
+            assert!(error.is_cancelled());
+        }
+    });
+}

@@ -70,3 +70,21 @@ fn a_batch_is_let_go_when_it_is_old() {
         });
     });
 }
+
+#[test]
+fn old_batches_are_let_go_when_the_caller_is_the_only_thread_of_the_pool() {
+    within("old batches on a pool of one", || {
+        let batches = pool(1).install(|| {
+            Pipeline::extract(0..40u64)
+                .morsel_items(1)
+                .inspect(|_| std::thread::sleep(Duration::from_millis(1)))
+                .batch_within(1_000, Duration::from_millis(3))
+                .count()
+                .run()
+                .unwrap()
+                .output
+        });
+        // One by one or a few at a time, but not all at the end.
+        assert!(batches > 3, "{batches} batches");
+    });
+}
