@@ -36,8 +36,9 @@ impl CancelToken {
         CancelToken::default()
     }
 
-    /// Stops the run now: what is in flight is dropped and counted as lost, `run` returns an error for which
-    /// [`Error::is_cancelled`](crate::Error::is_cancelled) holds. A user's function that is running is waited for.
+    /// Stops the run now: what is in flight is dropped and counted as lost, and `run` returns an error for which
+    /// [`Error::is_cancelled`](crate::Error::is_cancelled) holds. A user's function that is running is waited for. A run
+    /// that had dealt with everything already is complete, and returns its report.
     pub fn cancel(&self) {
         self.0.fetch_max(CANCEL, Ordering::Release);
     }

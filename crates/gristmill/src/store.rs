@@ -6,7 +6,8 @@ use std::convert::Infallible;
 /// How a run ended, as a store or a worker's state is told when it is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The source ran dry, or was drained, and everything that came out of it was dealt with.
+    /// The source ran dry, or was drained, and everything that came out of it was dealt with. The run may still fail: when
+    /// another store cannot be finished.
     Completed,
     /// The run was aborted by an error, or cancelled; items in flight were dropped.
     Aborted,
@@ -54,7 +55,8 @@ pub trait Store<T>: Send {
     /// A failure is that of this item; the policy of the store stage decides what follows.
     fn store(&mut self, item: T) -> Result<(), Self::Error>;
 
-    /// Hands on what is buffered. Called when nothing has come for the flush interval.
+    /// Hands on what is buffered. Called when nothing has come for the flush interval, on the store's own thread; a store
+    /// that never [waits](Store::may_wait) has none, so the engine calls only its [`finish`](Store::finish).
     ///
     /// # Errors
     ///
