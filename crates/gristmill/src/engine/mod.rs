@@ -68,6 +68,7 @@ use crate::weight::Scale;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
@@ -115,8 +116,8 @@ impl<T> std::fmt::Debug for Head<'_, T> {
 
 /// A worker looks after others on its pool this often.
 const TIME_SLICE: Duration = Duration::from_millis(2);
-/// A worker does a tick that nobody has done for so long.
-const TICK_SLACK: Duration = Duration::from_millis(1);
+/// While the workers tick, the caller of `run` sleeps through so many ticks at most.
+const TICKS_SLEPT: u32 = 4;
 /// How often a worker looks again while somebody fills a morsel, before it goes home: for about as long as it takes to fill
 /// the largest.
 const BUSY_LOOKS: u32 = 64;
@@ -269,7 +270,7 @@ fn work_until_idle(driver: Driver<'_, '_>, below: Below) -> Life {
         match engine.step(driver) {
             Step::Done => {
                 looks = 0;
-                if engine.shared.take_tick(TICK_SLACK) {
+                if engine.shared.take_tick() {
                     engine.tick(driver);
                 }
                 match below {
@@ -320,13 +321,7 @@ impl<'env> Engine<'env> {
             let own: Vec<_> =
                 threads.own.into_iter().filter_map(|thread| thread.start_work(own_threads, driver)).collect();
             (0..self.shared.crew.max()).for_each(|_| driver.notify());
-            while !self.wait(in_pool) {
-                if self.shared.take_tick(Duration::ZERO) {
-                    self.tick(driver);
-                } else {
-                    driver.settle();
-                }
-            }
+            self.watch(driver, in_pool);
             self.nodes.iter().for_each(|node| node.wake());
             // In this order: nobody has an item any more, dead letters are stored, the outcome is decided, and with it
             // the stores are finished. Without threads the scope of the pool waits for the workers.
@@ -352,14 +347,33 @@ impl<'env> Engine<'env> {
         self.shared.wait_for_threads();
     }
 
-    /// Waits until the next tick is due or something is to be looked after; true when the run is over.
-    fn wait(&self, in_pool: bool) -> bool {
+    /// Looks after the run until it is over. Each look takes a core from a worker, so while the workers find the time to
+    /// tick themselves it comes more and more seldom.
+    fn watch(&self, driver: Driver<'_, 'env>, in_pool: bool) {
         let interval = self.shared.tick_interval();
+        let mut patience = interval;
+        let mut ticks = self.shared.ticks.load(Relaxed);
+        while !self.wait(patience, in_pool) {
+            if self.shared.take_tick() {
+                self.tick(driver);
+                patience = interval;
+            } else {
+                driver.settle();
+                if ticks != self.shared.ticks.load(Relaxed) {
+                    patience = (patience * 2).min(interval * TICKS_SLEPT);
+                }
+            }
+            ticks = self.shared.ticks.load(Relaxed);
+        }
+    }
+
+    /// Waits for `limit`, or until something is to be looked after; true when the run is over.
+    fn wait(&self, limit: Duration, in_pool: bool) -> bool {
         if !in_pool {
-            return self.shared.wait_over(interval);
+            return self.shared.wait_over(limit);
         }
         // The caller is itself a thread of the pool, perhaps the only one: it works instead of waiting.
-        let until = Instant::now() + interval;
+        let until = Instant::now() + limit;
         while !self.shared.is_over() && Instant::now() < until {
             if !let_others_in() {
                 self.shared.wait_over(Duration::from_micros(50));
@@ -368,9 +382,9 @@ impl<'env> Engine<'env> {
         self.shared.is_over()
     }
 
-    /// What is to be done once in a flush interval: by the caller of `run`, or by a worker when that one is held up.
+    /// What is to be done once in a flush interval: by a worker between two steps, or by the caller of `run`.
     fn tick(&self, driver: Driver<'_, 'env>) {
-        self.shared.ticks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.shared.ticks.fetch_add(1, Relaxed);
         if self.shared.cancel.is_cancelled() {
             self.shared.heed_cancel();
         }

@@ -126,12 +126,11 @@ impl Shared {
         self.flush_interval.clamp(Duration::from_micros(100), Duration::from_millis(10))
     }
 
-    /// Whether a tick has been due for `slack`; who is told so does it.
-    pub(crate) fn take_tick(&self, slack: Duration) -> bool {
+    /// Whether a tick is due; who is told so does it.
+    pub(crate) fn take_tick(&self) -> bool {
         let (now, due) = (self.now(), self.next_tick.load(Ordering::Relaxed));
         let next = now + self.tick_interval().as_nanos() as u64;
-        now >= due + slack.as_nanos() as u64
-            && self.next_tick.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        now >= due && self.next_tick.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Nanoseconds since the run began.
