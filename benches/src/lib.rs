@@ -4,14 +4,18 @@
 //! `w` workers with arithmetic [calibrated](work::Calibration) to a known cost, and folds the
 //! results into a checksum on one serial sink. The `compare` binary runs all of them alternating
 //! and prints what an item costs in each; `cargo bench` has the same contenders under criterion.
+//! Whole [workloads] are compared likewise, with the programs that people use for them today.
 
 pub mod case;
 pub mod contenders;
+pub mod contest;
 pub mod fold;
 pub mod job;
 pub mod measure;
 pub mod memory;
 pub mod options;
+pub mod page;
 pub mod report;
 pub mod resources;
 pub mod work;
+pub mod workloads;

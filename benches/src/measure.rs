@@ -109,9 +109,20 @@ pub struct Measurement {
 
 impl Measurement {
     fn new(entrant: Entrant) -> Self {
-        let mut seconds = entrant.seconds;
+        Self::of(entrant.contender.name, entrant.job.items, entrant.seconds)
+    }
+
+    /// What the rounds of a contender took, in any order.
+    #[must_use]
+    pub fn of(contender: &'static str, items: u64, mut seconds: Vec<f64>) -> Self {
         seconds.sort_by(f64::total_cmp);
-        Self { contender: entrant.contender.name, items: entrant.job.items, seconds }
+        Self { contender, items, seconds }
+    }
+
+    /// How many rounds there were.
+    #[must_use]
+    pub fn rounds(&self) -> usize {
+        self.seconds.len()
     }
 
     /// Seconds of the round in the middle; between the two there for an even number of rounds.

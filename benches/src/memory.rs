@@ -1,5 +1,6 @@
 //! Peak memory, each contender's in a process of its own.
 
+use std::ffi::OsStr;
 use std::process::Command;
 use std::{env, fs, io};
 
@@ -38,13 +39,21 @@ pub fn run_one(case: &Case, contender: &Contender) -> Option<f64> {
 ///
 /// If the child cannot be started or fails.
 pub fn peak_in_child(case: &Case, contender: &str) -> io::Result<Option<f64>> {
-    let output =
-        Command::new(env::current_exe()?).args([&format!("--{ONE}"), &case.to_string(), contender]).output()?;
+    peak_of([format!("--{ONE}"), case.to_string(), contender.to_owned()])
+}
+
+/// The peak of this program called with other arguments, which make it print that.
+///
+/// # Errors
+///
+/// If the child cannot be started or fails.
+pub fn peak_of<I: IntoIterator<Item: AsRef<OsStr>>>(args: I) -> io::Result<Option<f64>> {
+    let output = Command::new(env::current_exe()?).args(args).output()?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok())
     } else {
         let message = String::from_utf8_lossy(&output.stderr);
-        Err(io::Error::other(format!("{contender} failed alone at {case}: {}", message.trim())))
+        Err(io::Error::other(format!("a run alone, for its memory, failed: {}", message.trim())))
     }
 }
 

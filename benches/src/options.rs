@@ -1,24 +1,63 @@
 //! The command line of `compare`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use lexopt::prelude::*;
 
 use crate::case::Case;
 use crate::contenders::{CONTENDERS, Contender, EXCLUSIONS};
+use crate::contest::Setup;
 use crate::memory;
+use crate::workloads::{WORKLOADS, Workload};
 
 const DEFAULT_ROUNDS: usize = 7;
+/// Where inputs of workloads lie.
+const DATA: &str = "target/bench-data";
 
 /// What to do.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Print the help.
     Help,
-    /// Measure.
+    /// Measure what an item costs.
     Overhead(Options),
+    /// Hold the contests of a workload.
+    Contests(ContestOptions),
+    /// Write the tables of a page anew.
+    Page(PathBuf),
     /// One run in this process, for its peak memory.
     One(Case, Contender),
+}
+
+/// Which contests to hold, and how to print what they take.
+#[derive(Clone, Debug)]
+pub struct ContestOptions {
+    /// What to do.
+    pub workload: &'static Workload,
+    /// What the contests are made from.
+    pub setup: Setup,
+    /// Only cases with this in their name.
+    pub case: String,
+    /// Only these contenders, unless empty.
+    pub contenders: Vec<String>,
+    /// Timed runs of every contender in every case.
+    pub rounds: usize,
+    /// One JSON object a line.
+    pub json: bool,
+    /// One run of one contender in this process, for its peak memory.
+    pub peak: bool,
+}
+
+impl ContestOptions {
+    /// The arguments that make `compare` do one run of a contender in a case.
+    #[must_use]
+    pub fn one(&self, case: &str, contender: &str) -> Vec<OsString> {
+        let mut args: Vec<OsString> = vec![self.workload.name.into(), "--peak".into()];
+        args.extend(["--case".into(), case.into(), "--contender".into(), contender.into()]);
+        args.extend(["--data".into(), self.setup.data.clone().into()]);
+        args
+    }
 }
 
 /// What to measure, and how to print it.
@@ -49,6 +88,11 @@ where
     let mut parser = lexopt::Parser::from_args(args);
     match parser.next()? {
         Some(Value(command)) if command == "overhead" => overhead(&mut parser),
+        Some(Value(command)) if command == "page" => Ok(Action::Page(parser.value()?.into())),
+        Some(Value(command)) => match WORKLOADS.iter().find(|workload| command == workload.name) {
+            Some(workload) => contests(workload, &mut parser),
+            None => Err(Value(command).unexpected()),
+        },
         Some(Long(memory::ONE)) => one(&mut parser),
         Some(Short('h') | Long("help")) => Ok(Action::Help),
         Some(other) => Err(other.unexpected()),
@@ -82,6 +126,37 @@ fn overhead(parser: &mut lexopt::Parser) -> Result<Action, lexopt::Error> {
     Ok(Action::Overhead(options))
 }
 
+fn contests(workload: &'static Workload, parser: &mut lexopt::Parser) -> Result<Action, lexopt::Error> {
+    let setup = Setup { data: PathBuf::from(DATA), quick: false };
+    let mut options = ContestOptions {
+        workload,
+        setup,
+        case: String::new(),
+        contenders: Vec::new(),
+        rounds: 0,
+        json: false,
+        peak: false,
+    };
+    let mut rounds = None;
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("json") => options.json = true,
+            Long("quick") => options.setup.quick = true,
+            Long("peak") => options.peak = true,
+            Long("data") => options.setup.data = parser.value()?.into(),
+            Long("rounds") => rounds = Some(parse_rounds(&parser.value()?)?),
+            Long("case") => options.case = parser.value()?.string()?,
+            Long("contender") => {
+                options.contenders = parser.value()?.string()?.split(',').map(str::to_owned).collect();
+            }
+            Short('h') | Long("help") => return Ok(Action::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    options.rounds = rounds.unwrap_or(if options.setup.quick { 1 } else { DEFAULT_ROUNDS });
+    Ok(Action::Contests(options))
+}
+
 fn parse_rounds(value: &OsString) -> Result<usize, lexopt::Error> {
     match value.parse()? {
         0 => Err("--rounds must be at least 1".into()),
@@ -112,12 +187,15 @@ fn names() -> String {
 /// The help text.
 #[must_use]
 pub fn help() -> String {
+    let workloads = WORKLOADS.iter().map(|workload| workload.name).collect::<Vec<_>>().join("|");
     let exclusions = EXCLUSIONS.map(|exclusion| format!("  {exclusion}\n")).concat();
     format!(
         "\
-Measures what an item costs in gristmill and in its peers, on the same work.
+Measures gristmill and its peers on the same work: what an item costs, and whole workloads.
 
 Usage: compare overhead [OPTIONS]
+       compare {workloads} [OPTIONS]
+       compare page FILE       write the tables of a page anew from results beside it
 
 Every contender runs once in each round, alternating, and every result is checked against that of
 the sequential loop.
@@ -128,6 +206,7 @@ Options:
   --rounds N             timed runs of every contender (default: {DEFAULT_ROUNDS}; 1 with --quick)
   --quick                few items: shows that everything works, measures nothing
   --json                 one JSON object a line
+  --data DIR             of a workload: where inputs lie, and missing ones are made (default: {DATA})
   -h, --help             this text
 
 Cases: 0ns|100ns|1us|10us|100us|three-1us|tail-1us, then ordered|unordered, then w1|w2 (workers),

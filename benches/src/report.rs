@@ -1,9 +1,9 @@
 //! The output: a table or one JSON object a line.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
-use crate::case::Case;
-use crate::contenders::{EXCLUSIONS, RAYON_VEC, SEQUENTIAL};
+use crate::contenders::{EXCLUSIONS, SEQUENTIAL};
 use crate::measure::Measurement;
 
 /// One line of the output.
@@ -20,11 +20,11 @@ pub struct Row {
 /// # Errors
 ///
 /// If writing fails.
-pub fn write_json(out: &mut dyn Write, case: &Case, rows: &[Row]) -> io::Result<()> {
+pub fn write_json(out: &mut dyn Write, case: &dyn Display, rows: &[Row]) -> io::Result<()> {
     rows.iter().try_for_each(|row| write_json_row(out, case, row))
 }
 
-fn write_json_row(out: &mut dyn Write, case: &Case, row: &Row) -> io::Result<()> {
+fn write_json_row(out: &mut dyn Write, case: &dyn Display, row: &Row) -> io::Result<()> {
     let Row { measurement, peak_rss_mib } = row;
     let peak = peak_rss_mib.map_or_else(|| "null".to_owned(), |mib| format!("{mib:.1}"));
     // No name has a character that JSON escapes.
@@ -41,15 +41,16 @@ fn write_json_row(out: &mut dyn Write, case: &Case, row: &Row) -> io::Result<()>
     )
 }
 
-/// Writes the rows of one case as a table.
+/// Writes the rows of one case as a table; `rayon` is the name of the contender to compare with beside the sequential
+/// one.
 ///
 /// # Errors
 ///
 /// If writing fails.
-pub fn write_table(out: &mut dyn Write, case: &Case, rows: &[Row]) -> io::Result<()> {
+pub fn write_table(out: &mut dyn Write, case: &dyn Display, rows: &[Row], rayon: &str) -> io::Result<()> {
     writeln!(
         out,
-        "{:<24}{:>9}{:>12}{:>10}{:>10}{:>10}{:>8}{:>12}{:>10}",
+        "{:<24}{:>11}{:>12}{:>10}{:>10}{:>10}{:>8}{:>12}{:>10}",
         case.to_string(),
         "items",
         "ns/item",
@@ -57,18 +58,18 @@ pub fn write_table(out: &mut dyn Write, case: &Case, rows: &[Row]) -> io::Result
         "min s",
         "max s",
         "/ seq",
-        "/ rayon-vec",
+        format!("/ {rayon}"),
         "peak MiB"
     )?;
-    rows.iter().try_for_each(|row| write_table_row(out, row, rows))?;
+    rows.iter().try_for_each(|row| write_table_row(out, row, rows, rayon))?;
     writeln!(out)
 }
 
-fn write_table_row(out: &mut dyn Write, row: &Row, rows: &[Row]) -> io::Result<()> {
+fn write_table_row(out: &mut dyn Write, row: &Row, rows: &[Row], rayon: &str) -> io::Result<()> {
     let measurement = &row.measurement;
     writeln!(
         out,
-        "  {:<22}{:>9}{:>12.1}{:>10.4}{:>10.4}{:>10.4}{:>8}{:>12}{:>10}",
+        "  {:<22}{:>11}{:>12.1}{:>10.4}{:>10.4}{:>10.4}{:>8}{:>12}{:>10}",
         measurement.contender,
         measurement.items,
         measurement.ns_per_item(),
@@ -76,7 +77,7 @@ fn write_table_row(out: &mut dyn Write, row: &Row, rows: &[Row]) -> io::Result<(
         measurement.min(),
         measurement.max(),
         cell(ratio(measurement, SEQUENTIAL, rows), 2),
-        cell(ratio(measurement, RAYON_VEC, rows), 2),
+        cell(ratio(measurement, rayon, rows), 2),
         cell(row.peak_rss_mib, 1),
     )
 }

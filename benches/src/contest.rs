@@ -1,0 +1,128 @@
+//! Contests: whole jobs on real input, done by several contenders in turn, and their answers compared.
+//!
+//! Where [`measure`](crate::measure) looks at what an item costs, a contest looks at a job: hash these files, count these
+//! words. Every contender does it once a round, alternating, and must give the answer that the first one gave.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::measure::Measurement;
+
+/// What went wrong with a contender, or with getting its input.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// What the contests of a workload are made from.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The folder that inputs lie in, and that missing ones are made in.
+    pub data: PathBuf,
+    /// Small inputs: shows that everything works, measures nothing.
+    pub quick: bool,
+}
+
+/// One job and who does it.
+pub struct Contest {
+    /// The name in the output; its first word is a column of the page of results.
+    pub case: String,
+    /// Items in the job: rows, words, files.
+    pub items: u64,
+    /// Who takes part; the first gives the answer that is expected of all.
+    pub entrants: Vec<Entrant>,
+}
+
+/// One contender.
+pub struct Entrant {
+    /// The name in the output.
+    pub name: &'static str,
+    /// Whether it is a program of its own, whose memory is not this process's.
+    pub is_outside: bool,
+    run: Box<dyn FnMut() -> Result<String, Failure>>,
+}
+
+impl Entrant {
+    /// A contender in this process: does the job once and gives its answer in a few words.
+    pub fn new(name: &'static str, run: impl FnMut() -> Result<String, Failure> + 'static) -> Self {
+        Entrant { name, is_outside: false, run: Box::new(run) }
+    }
+
+    /// A contender that starts a program of its own.
+    pub fn outside(name: &'static str, run: impl FnMut() -> Result<String, Failure> + 'static) -> Self {
+        Entrant { is_outside: true, ..Entrant::new(name, run) }
+    }
+
+    /// Does the job once.
+    ///
+    /// # Errors
+    ///
+    /// What the contender says.
+    pub fn run(&mut self) -> Result<String, Failure> {
+        (self.run)().map_err(|error| format!("{}: {error}", self.name).into())
+    }
+}
+
+impl Contest {
+    /// Runs everybody `rounds` times after one run that is not timed. Another one starts in every round, so that none
+    /// always follows the same.
+    ///
+    /// # Errors
+    ///
+    /// The first contender that fails, or whose answer is not that of the first.
+    pub fn hold(&mut self, rounds: usize) -> Result<Vec<Measurement>, Failure> {
+        let Some(first) = self.entrants.first_mut() else { return Ok(Vec::new()) };
+        let expected = first.run()?;
+        let mut seconds = vec![Vec::new(); self.entrants.len()];
+        for entrant in self.entrants.iter_mut().skip(1) {
+            check(entrant.name, &entrant.run()?, &expected)?;
+        }
+        for round in 0..rounds {
+            for turn in 0..self.entrants.len() {
+                let index = (round + turn) % self.entrants.len();
+                let entrant = &mut self.entrants[index];
+                let start = Instant::now();
+                let answer = entrant.run()?;
+                seconds[index].push(start.elapsed().as_secs_f64());
+                check(entrant.name, &answer, &expected)?;
+            }
+        }
+        let measured = self.entrants.iter().zip(seconds);
+        Ok(measured.map(|(entrant, seconds)| Measurement::of(entrant.name, self.items, seconds)).collect())
+    }
+}
+
+fn check(name: &str, answer: &str, expected: &str) -> Result<(), Failure> {
+    if answer == expected {
+        return Ok(());
+    }
+    Err(format!("{name} answers {}, not {}", shorten(answer), shorten(expected)).into())
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contest(answers: [&'static str; 2]) -> Contest {
+        let entrants = answers.map(|answer| Entrant::new("any", move || Ok(answer.to_owned()))).into();
+        Contest { case: "job".to_owned(), items: 10, entrants }
+    }
+
+    #[test]
+    fn everybody_runs_every_round() {
+        let measured = contest(["42", "42"]).hold(3).unwrap();
+        assert_eq!(measured.len(), 2);
+        assert!(measured.iter().all(|measurement| measurement.rounds() == 3));
+    }
+
+    #[test]
+    fn a_wrong_answer_is_named() {
+        let error = contest(["42", "43"]).hold(1).unwrap_err();
+        assert_eq!(error.to_string(), "any answers \"43\", not \"42\"");
+    }
+}

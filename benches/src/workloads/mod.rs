@@ -1,0 +1,15 @@
+//! Whole jobs: what gristmill's workload crates do, beside what people use for it today.
+
+use crate::contest::{Contest, Failure, Setup};
+
+/// A workload that `compare` knows by name.
+#[derive(Debug)]
+pub struct Workload {
+    /// The command.
+    pub name: &'static str,
+    /// Makes missing inputs, and the contests on them.
+    pub contests: fn(&Setup) -> Result<Vec<Contest>, Failure>,
+}
+
+/// All of them.
+pub const WORKLOADS: &[Workload] = &[];
