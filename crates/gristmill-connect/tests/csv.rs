@@ -159,7 +159,7 @@ fn chunks_and_records_give_the_same_rows() {
     std::fs::write(&path, &text).unwrap();
 
     let header = Header::of(&path).unwrap();
-    let chunks = Chunks::open(&path).unwrap().target(Bytes::kib(4)).lines().skip_lines(1);
+    let chunks = Chunks::open(&path).unwrap().target(Bytes::kib(4)).lines().skip_records(1);
     let by_chunk = Pipeline::extract(chunks)
         .try_flat_map(|chunk| csv::rows(chunk, &header, |row| Ok((row.parse::<u32>(0)?, row.text(1)?.to_owned()))))
         .ordered()

@@ -69,7 +69,7 @@ pub mod source;
 pub mod store;
 
 mod cancel;
-mod chunk;
+pub mod chunk;
 mod engine;
 mod error;
 mod monitor;
@@ -80,7 +80,7 @@ mod report;
 mod weight;
 
 pub use cancel::CancelToken;
-pub use chunk::{Chunk, ChunkError, Chunks, IntoLines, LineChunks};
+pub use chunk::{Chunk, ChunkError, Chunks};
 pub use error::{BoxError, Error};
 pub use monitor::Monitor;
 pub use op::{Each, Expand, Extracted, Handle, Last, Operator, Then};

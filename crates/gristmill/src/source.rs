@@ -1,5 +1,6 @@
 //! Where items come from.
 
+use crate::chunk::MappedBytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -75,6 +76,16 @@ pub trait Source {
     /// True: wrong only in speed.
     fn may_wait(&self) -> bool {
         true
+    }
+
+    /// The mapped bytes that its items hold, if they do: [`Chunks`](crate::Chunks) tells the report so. A source around
+    /// another hands this on.
+    ///
+    /// # Default
+    ///
+    /// `None`.
+    fn mapped_bytes(&self) -> Option<MappedBytes> {
+        None
     }
 
     /// How to weigh an item, if the source knows better than by its size.
@@ -194,6 +205,10 @@ impl<S: Source> Source for Waiting<S> {
 
     fn remaining(&self) -> Option<usize> {
         self.0.remaining()
+    }
+
+    fn mapped_bytes(&self) -> Option<MappedBytes> {
+        self.0.mapped_bytes()
     }
 
     fn weigher() -> Option<fn(&S::Item) -> usize> {

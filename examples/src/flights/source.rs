@@ -2,7 +2,8 @@
 
 use super::flight::Columns;
 use anyhow::Context;
-use gristmill::{BoxError, Bytes, Chunk, ChunkError, Chunks, LineChunks, Source, Weight};
+use gristmill::chunk::{Delimited, Pieces};
+use gristmill::{BoxError, Bytes, Chunk, ChunkError, Chunks, Source, Weight};
 use gristmill_connect::csv::Header;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,7 +73,7 @@ pub struct FlightFiles {
 #[derive(Debug)]
 struct OpenFile {
     path: Arc<Path>,
-    chunks: LineChunks,
+    chunks: Pieces<Delimited>,
     /// Known from the first chunk on.
     columns: Option<Arc<Columns>>,
 }

@@ -22,7 +22,7 @@
 //!
 //! let header = Header::of(&path)?;
 //! let [city, people] = header.columns(["city", "people"])?;
-//! let report = Pipeline::extract(Chunks::open(&path)?.lines().skip_lines(1))
+//! let report = Pipeline::extract(Chunks::open(&path)?.lines().skip_records(1))
 //!     .try_flat_map(|chunk| {
 //!         csv::rows(chunk, &header, |row| Ok((row.text(city)?.to_owned(), row.optional::<u32>(people)?)))
 //!     })

@@ -2,12 +2,13 @@
 
 use super::header::Header;
 use super::row::{Row, Splitter};
-use gristmill::{BoxError, Chunk, IntoLines};
+use gristmill::chunk::IntoLines;
+use gristmill::{BoxError, Chunk};
 
 /// Parses the rows of a chunk that was cut at line ends: for
 /// [`try_flat_map`](gristmill::Pipeline::try_flat_map).
 ///
-/// Lines with nothing on them are left out. The header must have been [skipped](gristmill::LineChunks::skip_lines), or is
+/// Lines with nothing on them are left out. The header must have been [skipped](gristmill::chunk::Pieces::skip_records), or is
 /// [left out here](Rows::without_header).
 pub fn rows<T, F>(chunk: Chunk, header: &Header, parse: F) -> Rows<F>
 where

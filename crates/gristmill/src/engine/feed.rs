@@ -64,6 +64,7 @@ where
     S::Error: 'env,
 {
     Head::Source(Box::new(move |plan, scale| {
+        plan.shared.mapped.lock().extend(source.mapped_bytes());
         if source.may_wait() {
             open_intake(source, name, plan, scale)
         } else {

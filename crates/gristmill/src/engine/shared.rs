@@ -4,6 +4,7 @@ use super::crew::Crew;
 use super::gate::Gate;
 use super::pace::Pace;
 use crate::cancel::CancelToken;
+use crate::chunk::MappedBytes;
 use crate::error::{Error, ErrorKind};
 use crate::report::{Failure, StageCell};
 use crate::store::Outcome;
@@ -26,6 +27,8 @@ pub struct Shared {
     pub(crate) lost: AtomicU64,
     /// In the order of the pipeline; set when the run begins.
     pub(crate) stages: OnceLock<Vec<Arc<StageCell>>>,
+    /// Those of the sources that have any; set while the run is planned.
+    pub(crate) mapped: Mutex<Vec<MappedBytes>>,
     /// Counts flush intervals: a clock that costs one relaxed load.
     pub(crate) ticks: AtomicU64,
     /// When the next tick is due, in nanoseconds since the run began.
@@ -61,6 +64,7 @@ impl Shared {
             started: Instant::now(),
             lost: AtomicU64::new(0),
             stages: OnceLock::new(),
+            mapped: Mutex::new(Vec::new()),
             ticks: AtomicU64::new(0),
             next_tick: AtomicU64::new(0),
             took_nanos: AtomicU64::new(0),

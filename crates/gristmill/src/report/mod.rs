@@ -9,6 +9,7 @@ pub use metrics::MorselBookkeeping;
 pub(crate) use metrics::{StageCell, Tally};
 pub use verdict::Verdict;
 
+use crate::chunk::MappedBytes;
 use crate::engine::Shared;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct Report<O = ()> {
     pub peak_bytes: usize,
     /// Bytes in flight now: zero at the end of a run.
     pub bytes_in_flight: usize,
+    /// The most [mapped bytes](crate::chunk::MappedBytes) that chunks held, added up over the sources.
+    pub peak_mapped_bytes: usize,
     /// Items dropped between two stages when the run was aborted.
     pub dropped: u64,
     /// Threads of the pool that CPU stages shared.
@@ -175,6 +178,7 @@ impl Report {
             elapsed,
             peak_bytes,
             bytes_in_flight,
+            peak_mapped_bytes: shared.mapped.lock().iter().map(MappedBytes::peak).sum(),
             dropped: shared.lost.load(Relaxed),
             pool_threads: shared.crew.max(),
             failures: shared.failures(),
@@ -197,6 +201,7 @@ impl<O> Report<O> {
             elapsed: self.elapsed,
             peak_bytes: self.peak_bytes,
             bytes_in_flight: self.bytes_in_flight,
+            peak_mapped_bytes: self.peak_mapped_bytes,
             dropped: self.dropped,
             pool_threads: self.pool_threads,
             failures: self.failures,

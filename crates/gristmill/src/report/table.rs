@@ -23,13 +23,23 @@ impl<O> fmt::Display for Report<O> {
         writeln!(f, "{}", Sentence(&self.totals()))?;
         writeln!(
             f,
-            "{}, {} items/s, peak {} in flight, {} pool threads",
+            "{}, {} items/s, peak {} in flight{}, {} pool threads",
             short(self.elapsed),
             group(self.throughput() as u64),
             Bytes::new(self.peak_bytes),
+            Mapped(self.peak_mapped_bytes),
             self.pool_threads
         )?;
         write!(f, "verdict: {}", self.verdict())
+    }
+}
+
+/// What was mapped, if anything was.
+struct Mapped(usize);
+
+impl fmt::Display for Mapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 > 0 { write!(f, " and {} mapped", Bytes::new(self.0)) } else { Ok(()) }
     }
 }
 

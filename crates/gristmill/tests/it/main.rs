@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod budget;
+mod chunks;
 mod errors;
 mod order;
 mod pools;

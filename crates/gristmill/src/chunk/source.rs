@@ -1,0 +1,267 @@
+//! Files as a source of chunks.
+
+use super::buffer::{Buffer, Pool};
+use super::map::{Mapped, Piece};
+use super::{Access, BadRecord, Chunk, ChunkError, Chunks, MappedBytes, Origin, Splitter, Storage};
+use crate::source::Source;
+use crate::weight::Weight;
+use memchr::memchr_iter;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The chunks of one file or of several, cut where the records of a [`Splitter`] end: a source.
+///
+/// Joining the chunks of a file gives the file back, and no record is cut in two: one larger than the target makes a chunk
+/// of its own. No record spans two files, and an empty file has no chunks. A file that cannot be opened, read or cut is one
+/// failure of the extract stage; the source goes on with the next file.
+#[derive(Debug)]
+pub struct Pieces<S> {
+    files: VecDeque<Origin>,
+    current: Option<Current>,
+    splitter: S,
+    target: usize,
+    largest: usize,
+    skip: u64,
+    pool: Arc<Pool>,
+    gauge: MappedBytes,
+}
+
+/// The file that is being cut.
+#[derive(Debug)]
+struct Current {
+    bytes: Bytes,
+    /// Records still to be left out.
+    skip: u64,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Read(Reading),
+    Mapped { map: Arc<Mapped>, at: usize },
+}
+
+/// A file as it is read.
+#[derive(Debug)]
+struct Reading {
+    file: File,
+    path: Arc<Path>,
+    /// What was read beyond the last chunk.
+    carry: Vec<u8>,
+    /// Of what is carried.
+    offset: u64,
+    line_ends: u64,
+    ended: bool,
+    /// It is a pipe or the like.
+    trickles: bool,
+}
+
+impl<S: Splitter> Pieces<S> {
+    pub(super) fn new(chunks: Chunks, splitter: S) -> Self {
+        let Chunks { origins, target, largest, gauge } = chunks;
+        Pieces {
+            files: origins.into(),
+            current: None,
+            splitter,
+            target,
+            largest: largest.max(target),
+            skip: 0,
+            pool: Pool::new(target),
+            gauge,
+        }
+    }
+
+    /// Leaves out the first records of each file, a header for instance. Lines and offsets stay those of the file.
+    #[must_use]
+    pub fn skip_records(mut self, records: u64) -> Self {
+        self.skip = records;
+        self
+    }
+
+    /// The next chunk, if the files have one; skipped records are still in it.
+    fn cut(&mut self) -> Result<Option<Chunk>, ChunkError> {
+        loop {
+            let Some(current) = &mut self.current else {
+                let Some(origin) = self.files.pop_front() else { return Ok(None) };
+                self.current = Some(Current { bytes: origin.open(&self.gauge)?, skip: self.skip });
+                continue;
+            };
+            let cut = match &mut current.bytes {
+                Bytes::Read(reading) => reading.cut(&self.splitter, self.target, self.largest, &self.pool),
+                Bytes::Mapped { map, at } => cut_map(map, at, &self.splitter, self.target),
+            };
+            match cut {
+                Ok(Some(chunk)) => return Ok(Some(chunk)),
+                Ok(None) => self.current = None,
+                Err(error) => {
+                    // The file cannot be trusted from here on: one failure, then the next file.
+                    self.current = None;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// What is left of a chunk when the records to be skipped are gone.
+    fn without_skipped(&mut self, chunk: Chunk) -> Chunk {
+        let Some(current) = &mut self.current else { return chunk };
+        let mut start = 0;
+        while current.skip > 0 && start < chunk.len() {
+            current.skip -= 1;
+            // A last record without an end is a record, too. What is wrong with one was found when it was cut.
+            start += self.splitter.first(&chunk[start..]).ok().flatten().unwrap_or(chunk.len() - start);
+        }
+        if start == 0 { chunk } else { chunk.slice(start..) }
+    }
+}
+
+impl<S: Splitter> Source for Pieces<S> {
+    type Item = Chunk;
+    type Error = ChunkError;
+
+    fn pull(&mut self) -> Option<Result<Chunk, ChunkError>> {
+        loop {
+            match self.cut() {
+                Ok(chunk) => {
+                    let chunk = self.without_skipped(chunk?);
+                    if !chunk.is_empty() {
+                        return Some(Ok(chunk));
+                    }
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    fn may_wait(&self) -> bool {
+        self.files.iter().any(Origin::may_wait)
+    }
+
+    fn weigher() -> Option<fn(&Chunk) -> usize> {
+        Some(Chunk::weight)
+    }
+
+    fn mapped_bytes(&self) -> Option<MappedBytes> {
+        Some(self.gauge.clone())
+    }
+}
+
+impl Origin {
+    fn may_wait(&self) -> bool {
+        !matches!(self, Origin::Mapped(_) | Origin::Closed(_, Access::Map))
+    }
+
+    fn open(self, gauge: &MappedBytes) -> Result<Bytes, ChunkError> {
+        match self {
+            Origin::Read(file, path) => Ok(Bytes::Read(Reading::new(file, path))),
+            Origin::Mapped(map) => Ok(Bytes::Mapped { map, at: 0 }),
+            Origin::Closed(path, access) => super::open(&path, access, gauge)?.open(gauge),
+        }
+    }
+}
+
+impl Reading {
+    fn new(file: File, path: Arc<Path>) -> Self {
+        let trickles = !file.metadata().is_ok_and(|metadata| metadata.is_file());
+        Reading { file, path, carry: Vec::new(), offset: 0, line_ends: 0, ended: false, trickles }
+    }
+
+    /// Reads about `target` bytes of whole records; what follows the last of them is carried over.
+    fn cut(
+        &mut self,
+        splitter: &impl Splitter,
+        target: usize,
+        largest: usize,
+        pool: &Arc<Pool>,
+    ) -> Result<Option<Chunk>, ChunkError> {
+        let mut bytes = pool.get();
+        let mut filled = self.carry.len();
+        let mut wanted = target.max(filled);
+        if bytes.len() < wanted {
+            bytes.resize(wanted, 0);
+        }
+        bytes[..filled].copy_from_slice(&self.carry);
+        loop {
+            let read = self.read(&mut bytes[filled..wanted]);
+            filled += read.map_err(|source| ChunkError::new(&self.path, "read", source))?;
+            let end = cut_records(splitter, &bytes[..filled], target, self.ended);
+            match end.map_err(|bad| ChunkError::bad_record(&self.path, self.offset, &bad))? {
+                Some(end) => return Ok(Some(self.take(bytes, filled, end, pool))),
+                None if self.ended => return Ok(None),
+                None if filled >= largest => {
+                    let bad = BadRecord::new(format!("a record of more than {largest} bytes"));
+                    return Err(ChunkError::bad_record(&self.path, self.offset, &bad));
+                }
+                None if filled == wanted => {
+                    wanted = filled.saturating_mul(2).min(largest);
+                    bytes.resize(wanted, 0);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Fills the space. What is not a file may wait long for the rest, so it is read as it comes.
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < space.len() && !self.ended {
+            match self.file.read(&mut space[filled..]) {
+                Ok(0) => self.ended = true,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            if self.trickles {
+                break;
+            }
+        }
+        Ok(filled)
+    }
+
+    fn take(&mut self, bytes: Vec<u8>, filled: usize, end: usize, pool: &Arc<Pool>) -> Chunk {
+        self.carry.clear();
+        self.carry.extend_from_slice(&bytes[end..filled]);
+        let (offset, line_ends) = (self.offset, self.line_ends);
+        self.offset += end as u64;
+        self.line_ends += memchr_iter(b'\n', &bytes[..end]).count() as u64;
+        let file = Some(Arc::clone(&self.path));
+        let buffer = Buffer { bytes, offset, line_ends, file, home: Some(Arc::clone(pool)) };
+        Chunk::new(Storage::Owned(Arc::new(buffer)), 0..end)
+    }
+}
+
+fn cut_map(
+    map: &Arc<Mapped>,
+    at: &mut usize,
+    splitter: &impl Splitter,
+    target: usize,
+) -> Result<Option<Chunk>, ChunkError> {
+    let start = *at;
+    let end = cut_records(splitter, &map.bytes()[start..], target, true);
+    let Some(len) = end.map_err(|bad| ChunkError::bad_record(map.file(), start as u64, &bad))? else { return Ok(None) };
+    *at = start + len;
+    let piece = Piece::new(Arc::clone(map), start..*at);
+    map.advance(start..*at);
+    Ok(Some(Chunk::new(Storage::Mapped(Arc::new(piece)), start..*at)))
+}
+
+/// Where to cut bytes that begin with a record: after about `limit` of them. `None` if there are none, or if more are
+/// needed, which cannot be when the bytes have `ended` the file.
+fn cut_records(splitter: &impl Splitter, bytes: &[u8], limit: usize, ended: bool) -> Result<Option<usize>, BadRecord> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let end = splitter.last(bytes, limit)?;
+    if !ended || end == Some(bytes.len()) {
+        return Ok(end);
+    }
+    // The rest of the file goes with the last records if there is room for it, and if it is one.
+    match end {
+        Some(end) if bytes.len() > limit || splitter.first(&bytes[end..]) != Ok(None) => Ok(Some(end)),
+        Some(end) if splitter.check_rest(&bytes[end..]).is_err() => Ok(Some(end)),
+        Some(_) => Ok(Some(bytes.len())),
+        None => splitter.check_rest(bytes).map(|()| Some(bytes.len())),
+    }
+}
