@@ -1,7 +1,7 @@
 //! A file in memory: the only unsafe code of the crate.
 //!
-//! A map is divided into *regions*. The source advises the kernel of the next region while it cuts one, and a region
-//! whose last chunk is dropped is given back at once, so a file larger than memory streams through a small resident set.
+//! A map is divided into *regions*. One whose last chunk is dropped is given back at once, so a file larger than memory
+//! streams through a small resident set. Reading ahead is left to the system, which is told that the map is read in order.
 
 use super::MappedBytes;
 use memchr::memchr_iter;
@@ -63,20 +63,10 @@ impl Mapped {
         ends
     }
 
-    /// The source goes on from one offset to another: what it leaves behind it does not hold any more, and what comes next
-    /// will be needed.
+    /// The source goes on from one offset to another: it does not hold what it leaves behind.
     pub(super) fn advance(&self, passed: Range<usize>) {
-        let (from, to) = (
-            passed.start / REGION,
-            if passed.end == self.map.len() { self.holders.len() } else { passed.end / REGION },
-        );
-        for region in from..to {
-            self.release(region);
-            let ahead = (region + 1) * REGION..((region + 2) * REGION).min(self.map.len());
-            if !ahead.is_empty() {
-                let _ = self.map.advise_range(Advice::WillNeed, ahead.start, ahead.len());
-            }
-        }
+        let end = if passed.end == self.map.len() { self.holders.len() } else { passed.end / REGION };
+        (passed.start / REGION..end).for_each(|region| self.release(region));
     }
 
     fn release(&self, region: usize) {
