@@ -91,6 +91,19 @@ impl Chunk {
         line_ends + 1
     }
 
+    /// Whether all bytes of the chunk were there when they were read: to be asked after that. It can fail for a chunk of
+    /// [`Chunks::map_guarded`] only.
+    ///
+    /// # Errors
+    ///
+    /// When the file was truncated and the chunk, or a part of it, is gone: what was made of it is worth nothing.
+    pub fn check_intact(&self) -> Result<(), ChunkError> {
+        match &self.bytes {
+            Storage::Owned(_) => Ok(()),
+            Storage::Mapped(piece) => piece.map().check(&(self.start..self.start + self.len)),
+        }
+    }
+
     /// A part of the chunk, without copying.
     ///
     /// # Panics
@@ -227,6 +240,8 @@ enum Origin {
 enum Access {
     Read,
     Map,
+    #[cfg(target_os = "linux")]
+    MapGuarded,
 }
 
 /// A record may be so large, unless told otherwise.
@@ -268,6 +283,48 @@ impl Chunks {
     pub unsafe fn map(path: impl AsRef<Path>) -> Result<Self, ChunkError> {
         let gauge = MappedBytes::default();
         let origin = open(&path.as_ref().into(), Access::Map, &gauge)?;
+        Ok(Chunks::new(vec![origin], gauge))
+    }
+
+    /// Maps a file as [`map`](Chunks::map) does, and survives when it is truncated: what is gone reads as zeros, and
+    /// [`Chunk::check_intact`] says so afterwards.
+    ///
+    /// It takes the process's handler of SIGBUS, and hands on what is not about such a file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`map`](Chunks::map), and when the handler cannot be installed.
+    ///
+    /// # Safety
+    ///
+    /// No process may write to the file while a chunk of it lives: bytes that change are undefined behaviour. Only that it
+    /// gets shorter is provided for. Nobody else in this process may install a handler of SIGBUS later that does not hand
+    /// on what is not its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use gristmill::{Chunks, prelude::*};
+    ///
+    /// # let path = std::env::temp_dir().join("gristmill-doc-guarded.txt");
+    /// # std::fs::write(&path, "one\ntwo\n").unwrap();
+    /// // SAFETY: whoever writes this file appends to it or makes it shorter, and never changes what is there.
+    /// let chunks = unsafe { Chunks::map_guarded(&path) }.unwrap();
+    /// let report = Pipeline::extract(chunks.lines())
+    ///     .try_map(|chunk| {
+    ///         let lines = chunk.lines().count();
+    ///         chunk.check_intact()?; // after the bytes were read
+    ///         Ok::<_, gristmill::ChunkError>(lines)
+    ///     })
+    ///     .reduce(|left, right| left + right)
+    ///     .run()?;
+    /// assert_eq!(report.output, Some(2));
+    /// # Ok::<(), gristmill::Error>(())
+    /// ```
+    #[cfg(target_os = "linux")]
+    pub unsafe fn map_guarded(path: impl AsRef<Path>) -> Result<Self, ChunkError> {
+        let gauge = MappedBytes::default();
+        let origin = open(&path.as_ref().into(), Access::MapGuarded, &gauge)?;
         Ok(Chunks::new(vec![origin], gauge))
     }
 
@@ -359,10 +416,16 @@ fn open(path: &Arc<Path>, access: Access, gauge: &MappedBytes) -> Result<Origin,
     }
     match access {
         Access::Read => Ok(Origin::Read(file, Arc::clone(path))),
-        Access::Map => {
-            // SAFETY: this access is given by `Chunks::map` and `Chunks::map_all` only, whose callers keep the file as it is.
+        _ => {
+            // SAFETY: such an access is given by unsafe functions of `Chunks` only, whose callers keep the file as it is.
             let mapped = unsafe { Mapped::new(&file, Arc::clone(path), gauge.clone()) };
-            Ok(Origin::Mapped(Arc::new(mapped.map_err(error("map"))?)))
+            let mapped = mapped.map_err(error("map"))?;
+            #[cfg(target_os = "linux")]
+            let mapped = match access {
+                Access::MapGuarded => mapped.guarded(file).map_err(error("guard"))?,
+                _ => mapped,
+            };
+            Ok(Origin::Mapped(Arc::new(mapped)))
         }
     }
 }

@@ -150,7 +150,7 @@ impl<S: Splitter> Source for Pieces<S> {
 
 impl Origin {
     fn may_wait(&self) -> bool {
-        !matches!(self, Origin::Mapped(_) | Origin::Closed(_, Access::Map))
+        matches!(self, Origin::Read(..) | Origin::Closed(_, Access::Read))
     }
 
     fn open(self, gauge: &MappedBytes) -> Result<Bytes, ChunkError> {
@@ -242,6 +242,8 @@ fn cut_map(
     let end = cut_records(splitter, &map.bytes()[start..], target, true);
     let Some(len) = end.map_err(|bad| ChunkError::bad_record(map.file(), start as u64, &bad))? else { return Ok(None) };
     *at = start + len;
+    // Where a record ends was looked for in bytes that may be gone.
+    map.check(&(start..*at))?;
     let piece = Piece::new(Arc::clone(map), start..*at);
     map.advance(start..*at);
     Ok(Some(Chunk::new(Storage::Mapped(Arc::new(piece)), start..*at)))

@@ -7,6 +7,8 @@
 mod budget;
 mod chunks;
 mod errors;
+#[cfg(target_os = "linux")]
+mod guard;
 mod order;
 mod pools;
 mod report;

@@ -3,9 +3,14 @@
 //! A map is divided into *regions*. One whose last chunk is dropped is given back at once, so a file larger than memory
 //! streams through a small resident set. Reading ahead is left to the system, which is told that the map is read in order.
 
-use super::MappedBytes;
+#[cfg(target_os = "linux")]
+mod guard;
+
+use super::{ChunkError, MappedBytes};
+#[cfg(target_os = "linux")]
+use guard::Guard;
 use memchr::memchr_iter;
-use memmap2::{Advice, Mmap, UncheckedAdvice};
+use memmap2::Mmap;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,6 +27,9 @@ const REGION: usize = 8 << 20;
 /// A file mapped for reading.
 #[derive(Debug)]
 pub(super) struct Mapped {
+    /// Before the map, as it is to be dropped before it.
+    #[cfg(target_os = "linux")]
+    guard: Option<(Guard, File)>,
     map: Mmap,
     file: Arc<Path>,
     /// How many hold each region: its pieces, and the source until it is past.
@@ -41,9 +49,43 @@ impl Mapped {
         // SAFETY: the caller keeps the file unchanged, and nobody here ever gets `&mut` to the bytes.
         let map = unsafe { Mmap::map(file)? };
         // Advice that is not taken changes nothing but speed.
-        let _ = map.advise(Advice::Sequential);
+        #[cfg(unix)]
+        let _ = map.advise(memmap2::Advice::Sequential);
         let holders = (0..map.len().div_ceil(REGION)).map(|_| AtomicU32::new(1)).collect();
-        Ok(Mapped { map, file: path, holders, line_ends: Mutex::new(BTreeMap::new()), gauge })
+        Ok(Mapped {
+            #[cfg(target_os = "linux")]
+            guard: None,
+            map,
+            file: path,
+            holders,
+            line_ends: Mutex::new(BTreeMap::new()),
+            gauge,
+        })
+    }
+
+    /// Lets the program survive when the file is truncated.
+    #[cfg(target_os = "linux")]
+    pub(super) fn guarded(mut self, file: File) -> io::Result<Self> {
+        // An empty map has no page that could be lost.
+        if !self.map.is_empty() {
+            self.guard = Some((Guard::new(&self.map)?, file));
+        }
+        Ok(self)
+    }
+
+    /// Whether the file still had all bytes of a range when they were read, as far as a guard can tell.
+    pub(super) fn check(&self, range: &Range<usize>) -> Result<(), ChunkError> {
+        #[cfg(target_os = "linux")]
+        if let Some((guard, file)) = &self.guard {
+            let size = file.metadata().map_err(|source| ChunkError::new(&self.file, "look at", source))?.len();
+            // What is left of the last page reads as zeros without a signal: only the size tells.
+            let whole = guard.gone_from().min(usize::try_from(size).unwrap_or(usize::MAX));
+            if range.end > whole {
+                let problem = format!("it was truncated to {whole} bytes while bytes up to {} were read", range.end);
+                return Err(ChunkError::new(&self.file, "read", io::Error::new(io::ErrorKind::UnexpectedEof, problem)));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -72,12 +114,17 @@ impl Mapped {
     fn release(&self, region: usize) {
         // AcqRel: who gives a region back comes after all who have read it.
         if self.holders[region].fetch_sub(1, Ordering::AcqRel) == 1 {
-            let start = region * REGION;
-            let len = REGION.min(self.map.len() - start);
-            // SAFETY: the map is read-only and backed by a file that nobody changes (see `new`), so a page that is given
-            // back has the same bytes when somebody looks at it again.
-            let _ = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, len) };
+            #[cfg(unix)]
+            self.give_back(region * REGION);
         }
+    }
+
+    #[cfg(unix)]
+    fn give_back(&self, start: usize) {
+        let len = REGION.min(self.map.len() - start);
+        // SAFETY: the map is read-only and backed by a file that nobody changes (see `new`), so a page that is given back
+        // has the same bytes when somebody looks at it again.
+        let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, len) };
     }
 }
 
