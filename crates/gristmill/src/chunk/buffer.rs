@@ -29,16 +29,16 @@ impl Drop for Buffer {
 #[derive(Debug)]
 pub(super) struct Pool {
     free: Mutex<Vec<Vec<u8>>>,
-    /// A buffer that had to grow beyond this is not kept.
-    largest: usize,
+    /// How many bytes are kept at most, but for one buffer; the others are in flight.
+    room: usize,
 }
 
-/// So many are kept; the others are in flight.
+/// How many buffers of the target's size are kept.
 const KEPT: usize = 8;
 
 impl Pool {
     pub(super) fn new(target: usize) -> Arc<Self> {
-        Arc::new(Pool { free: Mutex::new(Vec::new()), largest: target.saturating_mul(2) })
+        Arc::new(Pool { free: Mutex::new(Vec::new()), room: target.saturating_mul(KEPT).max(KEPT << 20) })
     }
 
     /// A buffer of any length, with any bytes in it.
@@ -48,7 +48,8 @@ impl Pool {
 
     fn put(&self, buffer: Vec<u8>) {
         let mut free = self.free.lock();
-        if buffer.capacity() > 0 && buffer.capacity() <= self.largest && free.len() < KEPT {
+        let kept: usize = free.iter().map(Vec::capacity).sum();
+        if free.is_empty() || (free.len() < KEPT && kept.saturating_add(buffer.capacity()) <= self.room) {
             free.push(buffer);
         }
     }

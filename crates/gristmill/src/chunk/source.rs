@@ -29,6 +29,9 @@ pub struct Pieces<S> {
     gauge: MappedBytes,
 }
 
+/// A length that a record claims is believed up to so many bytes; beyond, what is there must grow towards it.
+const BELIEVED: usize = 4 << 20;
+
 /// The file that is being cut.
 #[derive(Debug)]
 struct Current {
@@ -53,6 +56,8 @@ struct Reading {
     /// Of what is carried.
     offset: u64,
     line_ends: u64,
+    /// How large the last chunk was.
+    last: usize,
     ended: bool,
     /// It is a pipe or the like.
     trickles: bool,
@@ -136,7 +141,8 @@ impl<S: Splitter> Source for Pieces<S> {
     }
 
     fn may_wait(&self) -> bool {
-        self.files.iter().any(Origin::may_wait)
+        let reads = matches!(&self.current, Some(Current { bytes: Bytes::Read(_), .. }));
+        reads || self.files.iter().any(Origin::may_wait)
     }
 
     fn weigher() -> Option<fn(&Chunk) -> usize> {
@@ -165,7 +171,7 @@ impl Origin {
 impl Reading {
     fn new(file: File, path: Arc<Path>) -> Self {
         let trickles = !file.metadata().is_ok_and(|metadata| metadata.is_file());
-        Reading { file, path, carry: Vec::new(), offset: 0, line_ends: 0, ended: false, trickles }
+        Reading { file, path, carry: Vec::new(), offset: 0, line_ends: 0, last: 0, ended: false, trickles }
     }
 
     /// Reads about `target` bytes of whole records; what follows the last of them is carried over.
@@ -178,7 +184,8 @@ impl Reading {
     ) -> Result<Option<Chunk>, ChunkError> {
         let mut bytes = pool.get();
         let mut filled = self.carry.len();
-        let mut wanted = target.max(filled);
+        // The next record is likely to be as large as the last one.
+        let mut wanted = target.max(filled).max(self.last);
         if bytes.len() < wanted {
             bytes.resize(wanted, 0);
         }
@@ -195,8 +202,12 @@ impl Reading {
                     return Err(ChunkError::bad_record(&self.path, self.offset, &bad));
                 }
                 None if filled == wanted => {
-                    wanted = filled.saturating_mul(2).min(largest);
-                    bytes.resize(wanted, 0);
+                    let twice = filled.saturating_mul(2);
+                    let told = splitter.wanted(&bytes[..filled]).filter(|wanted| *wanted > filled);
+                    wanted = told.unwrap_or(twice).min(twice.max(BELIEVED)).min(largest);
+                    if bytes.len() < wanted {
+                        bytes.resize(wanted, 0);
+                    }
                 }
                 None => {}
             }
@@ -224,6 +235,7 @@ impl Reading {
         self.carry.clear();
         self.carry.extend_from_slice(&bytes[end..filled]);
         let (offset, line_ends) = (self.offset, self.line_ends);
+        self.last = end;
         self.offset += end as u64;
         self.line_ends += memchr_iter(b'\n', &bytes[..end]).count() as u64;
         let file = Some(Arc::clone(&self.path));

@@ -57,6 +57,16 @@ pub trait Splitter: Send {
         Ok((end > 0).then_some(end))
     }
 
+    /// How many bytes the first record has, if its beginning tells: then so many are read, and no more. A record is not
+    /// whole yet when this is asked.
+    ///
+    /// # Default
+    ///
+    /// `None`: twice as many are read as there are.
+    fn wanted(&self, _bytes: &[u8]) -> Option<usize> {
+        None
+    }
+
     /// Whether what is left at the end of a file, without an end of its own, is a record.
     ///
     /// # Errors
@@ -173,6 +183,10 @@ impl Splitter for FixedSize {
         if whole > 0 { Ok(Some(whole)) } else { self.first(bytes) }
     }
 
+    fn wanted(&self, _: &[u8]) -> Option<usize> {
+        Some(self.0)
+    }
+
     fn check_rest(&self, bytes: &[u8]) -> Result<(), BadRecord> {
         Err(BadRecord::new(format!("{} bytes at the end are not a record of {}", bytes.len(), self.0)))
     }
@@ -222,6 +236,16 @@ impl LengthPrefixed {
         &record[self.width..]
     }
 
+    /// Where the first record ends, or will end; `None` if its length is not there yet.
+    fn end(&self, bytes: &[u8]) -> Result<Option<usize>, BadRecord> {
+        let Some(prefix) = bytes.get(..self.width) else { return Ok(None) };
+        let length = self.length(prefix);
+        let width = self.width as u64;
+        let end = if self.counts_itself { Some(length) } else { length.checked_add(width) };
+        let end = end.filter(|end| *end >= width).and_then(|end| usize::try_from(end).ok());
+        end.map(Some).ok_or_else(|| BadRecord::new(format!("a length of {length} bytes cannot be")))
+    }
+
     fn length(&self, prefix: &[u8]) -> u64 {
         let fold = |length: u64, byte: &u8| length << 8 | u64::from(*byte);
         if self.big_endian { prefix.iter().fold(0, fold) } else { prefix.iter().rev().fold(0, fold) }
@@ -230,13 +254,11 @@ impl LengthPrefixed {
 
 impl Splitter for LengthPrefixed {
     fn first(&self, bytes: &[u8]) -> Result<Option<usize>, BadRecord> {
-        let Some(prefix) = bytes.get(..self.width) else { return Ok(None) };
-        let length = self.length(prefix);
-        let width = self.width as u64;
-        let end = if self.counts_itself { Some(length) } else { length.checked_add(width) };
-        let end = end.filter(|end| *end >= width).and_then(|end| usize::try_from(end).ok());
-        let end = end.ok_or_else(|| BadRecord::new(format!("a length of {length} bytes cannot be")))?;
-        Ok((end <= bytes.len()).then_some(end))
+        Ok(self.end(bytes)?.filter(|end| *end <= bytes.len()))
+    }
+
+    fn wanted(&self, bytes: &[u8]) -> Option<usize> {
+        self.end(bytes).ok().flatten()
     }
 
     fn check_rest(&self, bytes: &[u8]) -> Result<(), BadRecord> {
