@@ -7,20 +7,20 @@ use crate::tenths::Tenths;
 pub struct Stats {
     pub(crate) sum: i64,
     pub(crate) count: u64,
-    pub(crate) min: i16,
-    pub(crate) max: i16,
+    pub(crate) min: i32,
+    pub(crate) max: i32,
 }
 
 impl Stats {
     /// Those of a station without rows, which exists only until its first one.
-    pub(crate) const NONE: Stats = Stats { sum: 0, count: 0, min: i16::MAX, max: i16::MIN };
+    pub(crate) const NONE: Stats = Stats { sum: 0, count: 0, min: i32::MAX, max: i32::MIN };
 
     #[inline(always)]
     pub(crate) fn add(&mut self, tenths: i16) {
         self.sum += i64::from(tenths);
         self.count += 1;
-        self.min = self.min.min(tenths);
-        self.max = self.max.max(tenths);
+        self.min = self.min.min(tenths.into());
+        self.max = self.max.max(tenths.into());
     }
 
     pub(crate) fn merge(&mut self, other: &Stats) {

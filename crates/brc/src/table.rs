@@ -13,8 +13,8 @@ use crate::stats::Stats;
 
 /// Bytes of a name that are not in its slot.
 const REST: usize = LONGEST_NAME - HEAD;
-/// Slots at least for each station, while that is few bytes.
-const SPARSE: usize = 8;
+/// Slots at least for each station, while that is few bytes: then 1 in 64 is not in its first place.
+const SPARSE: usize = 32;
 /// The same when there are many stations, and a smaller table is quicker.
 const DENSE: usize = 4;
 /// Fewer slots than this are few.

@@ -16,7 +16,7 @@ use crate::scan::Avx2;
 /// A row that is none makes the result an error. Pieces that come after it are then passed over, so a wrong file takes no
 /// longer than a right one, and the error is that of the first wrong row whichever worker sees it.
 ///
-/// Its memory is about 512 bytes for each station, at least 64 KiB.
+/// Its memory is 64 KiB at least, and up to 4 KiB a station; up to 512 bytes when there are thousands of them.
 #[derive(Debug, Clone)]
 pub struct Tally {
     table: Table,
@@ -24,23 +24,12 @@ pub struct Tally {
     bad: Option<BadRow>,
 }
 
-/// What this machine can do.
+/// Which loop it is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Kernels {
+enum Kernels {
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     Portable,
-}
-
-impl Kernels {
-    /// The best first.
-    pub(crate) fn available() -> Vec<Kernels> {
-        let mut available = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        available.extend(Avx2::detect().map(Kernels::Avx2));
-        available.push(Kernels::Portable);
-        available
-    }
 }
 
 impl Default for Tally {
@@ -54,8 +43,11 @@ impl Tally {
     /// one.
     #[must_use]
     pub fn new() -> Self {
-        let kernel = Kernels::available().first().copied().unwrap_or(Kernels::Portable);
-        Tally::with(kernel)
+        #[cfg(target_arch = "x86_64")]
+        if let Some(kernel) = Avx2::detect() {
+            return Tally::with(Kernels::Avx2(kernel));
+        }
+        Tally::portable()
     }
 
     /// Nothing counted yet. Takes the loop that runs on every machine: to compare, and to test.

@@ -63,13 +63,19 @@ pub trait Kernel: Copy {
 #[inline(always)]
 fn scan<K: Kernel>(kernel: K, bytes: &[u8], table: &mut Table) -> bool {
     let borders = cut_in_lanes(bytes);
-    let mut at: [usize; LANES] = std::array::from_fn(|lane| borders[lane]);
-    while (0..LANES).all(|lane| at[lane] < borders[lane + 1]) {
-        for at in &mut at {
-            let Some(next) = add_row(kernel, bytes, *at, table) else { return false };
-            *at = next;
-        }
+    let [mut a, mut b, mut c, mut d, _] = borders;
+    // Four variables, not an array: they stay in registers.
+    while a < borders[1] && b < borders[2] && c < borders[3] && d < borders[4] {
+        let Some(next) = add_row(kernel, bytes, a, table) else { return false };
+        a = next;
+        let Some(next) = add_row(kernel, bytes, b, table) else { return false };
+        b = next;
+        let Some(next) = add_row(kernel, bytes, c, table) else { return false };
+        c = next;
+        let Some(next) = add_row(kernel, bytes, d, table) else { return false };
+        d = next;
     }
+    let mut at = [a, b, c, d];
     for lane in 0..LANES {
         while at[lane] < borders[lane + 1] {
             let Some(next) = add_row(kernel, bytes, at[lane], table) else { return false };
@@ -112,14 +118,20 @@ fn add_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) -> 
 /// The same for a row with a name of 32 bytes or more.
 #[inline(always)]
 fn long_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize> {
-    let row = bytes.get(at..).and_then(<[u8]>::first_chunk::<LONG_WINDOW>).and_then(|window| {
-        let rest_len = memchr(b';', &window[HEAD..=LONGEST_NAME])?;
-        let (rest, number) = window[HEAD..].split_at(rest_len);
-        let (tenths, len) = number::parse(*number[1..].first_chunk()?)?;
-        table.find_long(kernel, kernel.load(first(window)), rest)?.add(tenths);
-        Some(at + HEAD + rest_len + 1 + len)
-    });
-    row.or_else(|| slow_row(kernel, bytes, at, table))
+    let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk::<LONG_WINDOW>) else {
+        return slow_row(kernel, bytes, at, table);
+    };
+    let Some(rest_len) = memchr(b';', &window[HEAD..=LONGEST_NAME]) else {
+        return slow_row(kernel, bytes, at, table);
+    };
+    let (rest, number) = window[HEAD..].split_at(rest_len);
+    let head = kernel.load(first(window));
+    let (Some((tenths, len)), Some(stats)) = (number::parse(*first(&number[1..])), table.find_long(kernel, head, rest))
+    else {
+        return slow_row(kernel, bytes, at, table);
+    };
+    stats.add(tenths);
+    Some(at + HEAD + rest_len + 1 + len)
 }
 
 /// The first bytes of a longer slice.
