@@ -125,7 +125,9 @@ pub fn rayon(path: &Path) -> Result<String, Failure> {
         tally.add(*piece);
         tally
     };
-    answer(pieces.par_iter().with_max_len(8).fold(Tally::new, add).reduce(Tally::new, merged))
+    // A table for each eighth of the work of a thread, not for each piece.
+    let least = pieces.len() / (8 * rayon::current_num_threads());
+    answer(pieces.par_iter().with_min_len(least).fold(Tally::new, add).reduce(Tally::new, merged))
 }
 
 fn merged(mut left: Tally, right: Tally) -> Tally {
