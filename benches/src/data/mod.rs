@@ -2,6 +2,7 @@
 
 pub mod brc;
 pub mod random;
+pub mod words;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

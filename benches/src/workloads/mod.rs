@@ -1,6 +1,7 @@
 //! Whole jobs: what gristmill's workload crates do, beside what people use for it today.
 
 pub mod brc;
+pub mod words;
 
 use crate::contest::{Contest, Failure, Setup};
 
@@ -14,4 +15,5 @@ pub struct Workload {
 }
 
 /// All of them.
-pub const WORKLOADS: &[Workload] = &[Workload { name: "brc", contests: brc::contests }];
+pub const WORKLOADS: &[Workload] =
+    &[Workload { name: "brc", contests: brc::contests }, Workload { name: "words", contests: words::contests }];
