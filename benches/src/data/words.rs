@@ -71,6 +71,7 @@ const FOREIGN: [&str; 8] = ["é", "ü", "ø", "ñ", "ß", "жа", "ώ", "語"];
 /// Frequent words are short: one syllable for the first few hundred, then two, then up to four.
 fn vocabulary(random: &mut Random, count: usize) -> Vec<String> {
     let (mut words, mut known) = (Vec::with_capacity(count), HashSet::new());
+    let mut misses = 0;
     while words.len() < count {
         let longest = match words.len() {
             0..300 => 1,
@@ -79,7 +80,8 @@ fn vocabulary(random: &mut Random, count: usize) -> Vec<String> {
             _ => 4,
         };
         let mut word = String::new();
-        for _ in 0..1 + random.below(longest) {
+        // Longer where the short ones are used up.
+        for _ in 0..1 + random.below(longest) + misses / 4 {
             let (start, vowel, end) = (*random.pick(&STARTS), *random.pick(&VOWELS), *random.pick(&ENDS));
             word.extend([start, vowel, end]);
         }
@@ -89,11 +91,9 @@ fn vocabulary(random: &mut Random, count: usize) -> Vec<String> {
         }
         if known.insert(word.clone()) {
             words.push(word);
-        } else if known.len() > 1_000 {
-            // The short ones are used up.
-            word.push_str(&format!("{}", words.len()));
-            known.insert(word.clone());
-            words.push(word);
+            misses = 0;
+        } else {
+            misses += 1;
         }
     }
     words

@@ -5,6 +5,7 @@
 //! range of slots holds a range of hashes, which is what lets [ranges](Table::range) be merged one by one.
 
 use crate::hash::{Seed, halves};
+use crate::scan::prefetch;
 
 /// Bytes of a word that is in its slot.
 const SHORT: usize = 16;
@@ -25,6 +26,7 @@ const MASKS: [[u64; 2]; SHORT + 1] = {
 };
 
 #[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
 struct Slot {
     /// A short word and zeros; of a long one the first eight bytes and the hash.
     head: [u8; SHORT],
@@ -35,6 +37,14 @@ struct Slot {
 }
 
 const EMPTY: Slot = Slot { head: [0; SHORT], tail: 0, count: 0 };
+
+/// A short word on its way to its slot.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sought {
+    head: [u64; 2],
+    len: usize,
+    hash: u64,
+}
 
 /// The words that a worker has seen.
 #[derive(Debug, Clone)]
@@ -67,17 +77,24 @@ impl Table {
         self.words
     }
 
-    /// Counts the word that is there in the text. The bytes after it may be read.
+    /// Begins to look for the word that is there in the text: its slot is on the way to the cache. `None` if the word is
+    /// long, or so near the end of the text that what is after it cannot be read.
     #[inline(always)]
-    pub fn count(&mut self, text: &[u8], start: usize, end: usize) {
+    pub fn seek(&self, text: &[u8], start: usize, end: usize) -> Option<Sought> {
+        let first = text.get(start..)?.first_chunk::<SHORT>()?;
         let len = end - start;
-        let first = text[start..].first_chunk::<SHORT>();
-        let (Some(first), Some(mask)) = (first, MASKS.get(len)) else {
-            self.add(&text[start..end], 1);
-            return;
-        };
+        let mask = MASKS.get(len)?;
         let [low, high] = halves(first);
-        self.add_short([low & mask[0], high & mask[1]], len, 1);
+        let head = [low & mask[0], high & mask[1]];
+        let hash = self.seed.hash(head);
+        prefetch(&self.slots[self.home(hash)]);
+        Some(Sought { head, len, hash })
+    }
+
+    /// Counts a word that was looked for in this table.
+    #[inline(always)]
+    pub fn count(&mut self, sought: &Sought) {
+        self.add_short(sought.head, sought.len, sought.hash, 1);
     }
 
     /// Counts a word so many times.
@@ -88,14 +105,15 @@ impl Table {
         } else {
             let mut head = [0; SHORT];
             head[..word.len()].copy_from_slice(word);
-            self.add_short(halves(&head), word.len(), count);
+            let head = halves(&head);
+            self.add_short(head, word.len(), self.seed.hash(head), count);
         }
     }
 
     #[inline(always)]
-    fn add_short(&mut self, head: [u64; 2], len: usize, count: u64) {
+    fn add_short(&mut self, head: [u64; 2], len: usize, hash: u64, count: u64) {
         let last = self.slots.len() - 1;
-        let mut index = self.home(self.seed.hash(head));
+        let mut index = self.home(hash);
         loop {
             let slot = &mut self.slots[index];
             let [low, high] = halves(&slot.head);

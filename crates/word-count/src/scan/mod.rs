@@ -3,6 +3,9 @@
 //! The edges of a window are written to a buffer first, and the words between them are looked up in a second loop. Each
 //! loop then runs long and the same way, which a processor foresees; looping over the few words of each 64 bytes it would
 //! not.
+//!
+//! In a large text most words are in no cache. So words are looked up in batches: first the slots of all are asked for,
+//! then they are visited, and the waiting is done for many at a time.
 
 #[cfg(not(target_arch = "x86_64"))]
 mod portable;
@@ -12,42 +15,64 @@ mod portable;
 mod sse2;
 
 #[cfg(not(target_arch = "x86_64"))]
-use portable::spaces;
+pub use portable::{prefetch, spaces};
 #[cfg(target_arch = "x86_64")]
-use sse2::spaces;
+pub use sse2::{prefetch, spaces};
 
-use crate::table::Table;
+use crate::table::{Sought, Table};
 
 /// Bytes that are looked at together.
 const BLOCK: usize = 64;
 /// Blocks whose edges are found before their words are looked up.
 const BLOCKS: usize = 64;
 const WINDOW: usize = BLOCK * BLOCKS;
+/// Words whose slots are asked for together.
+const BATCH: usize = 32;
 
 /// Counts the words of a text; what the text begins and ends with are the borders of words.
 pub fn count(text: &[u8], table: &mut Table) {
     let mut edges = [0u16; WINDOW + BLOCK];
-    // The word that the window before has not ended.
+    // Where the word begins that the window before has not ended.
     let mut open = None;
     for (index, window) in text.chunks(WINDOW).enumerate() {
         let base = index * WINDOW;
         let n_edges = find_edges(window, open.is_some(), &mut edges);
         let mut rest = &edges[..n_edges];
         if let (Some(start), Some((end, after))) = (open, rest.split_first()) {
-            table.count(text, start, base + usize::from(*end));
+            table.add(&text[start..base + usize::from(*end)], 1);
             open = None;
             rest = after;
         }
         let (words, last) = rest.as_chunks::<2>();
-        for [start, end] in words {
-            table.count(text, base + usize::from(*start), base + usize::from(*end));
+        for words in words.chunks(BATCH) {
+            count_batch(text, base, words, table);
         }
         if let [start] = last {
             open = Some(base + usize::from(*start));
         }
     }
     if let Some(start) = open {
-        table.count(text, start, text.len());
+        table.add(&text[start..], 1);
+    }
+}
+
+/// Counts words given by where they begin and end after `base`.
+#[inline(always)]
+fn count_batch(text: &[u8], base: usize, words: &[[u16; 2]], table: &mut Table) {
+    let mut batch = [Sought::default(); BATCH];
+    let mut n_sought = 0;
+    for [start, end] in words {
+        let (start, end) = (base + usize::from(*start), base + usize::from(*end));
+        match table.seek(text, start, end) {
+            Some(sought) => {
+                batch[n_sought % BATCH] = sought;
+                n_sought += 1;
+            }
+            None => table.add(&text[start..end], 1),
+        }
+    }
+    for sought in &batch[..n_sought] {
+        table.count(sought);
     }
 }
 

@@ -20,3 +20,7 @@ fn spaces_of_word(word: u64) -> u64 {
     // Brings the eight high bits together in the highest byte.
     (found >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
+
+/// Asks for the memory of a value, where there is a way to do so in plain Rust: nowhere.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn prefetch<T>(_: &T) {}
