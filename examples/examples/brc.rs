@@ -51,7 +51,7 @@ fn count(path: &Path, arguments: &Arguments<()>) -> anyhow::Result<Report<Tally>
         // SAFETY: the user vouches for the file with `--mmap`; the help says so.
         let file = unsafe { open_map(path) }?;
         let run = Pipeline::extract(pieces(&file, TARGET.get())).named("cut").monitor(&monitor);
-        let run = run.fold(Tally::new, |tally, piece| tally.add(piece), Tally::merge).named("tally");
+        let run = run.fold(Tally::new, Tally::add, Tally::merge).named("tally");
         progress::watch(&monitor, expected, || run.run())
     } else {
         let chunks = Chunks::open(path)?.target(TARGET).lines();

@@ -79,12 +79,12 @@ fn count(path: &Path, arguments: &Arguments<Options>) -> anyhow::Result<Counts> 
         // SAFETY: the user vouches for the file with `--mmap`; the help says so.
         let file = unsafe { open_map(path) }?;
         let run = Pipeline::extract(pieces(&file, TARGET.get())).named("cut").monitor(&monitor);
-        let run = run.fold(Counter::new, |counter, piece| counter.add(piece), Counter::merge).named("count");
+        let run = run.fold(Counter::new, Counter::add, Counter::merge).named("count");
         progress::watch(&monitor, expected, || run.run())
     } else {
         let chunks = Chunks::open(path)?.target(TARGET).lines();
         let run = Pipeline::extract(chunks).named("read").monitor(&monitor);
-        let run = run.fold(Counter::new, |counter, chunk| counter.add(chunk), Counter::merge).named("count");
+        let run = run.fold(Counter::new, Counter::add, Counter::merge).named("count");
         progress::watch(&monitor, expected, || run.run())
     };
     let report = report.with_context(|| format!("`{}` could not be counted", path.display()))?;

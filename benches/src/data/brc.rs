@@ -88,19 +88,17 @@ const STARTS: [&str; 24] = [
 ];
 const ENDS: [&str; 12] = ["a", "e", "i", "o", "u", "an", "er", "is", "on", "ü", "ă", "о"];
 
-/// At most 90 bytes for 30 syllables of at most 4, and what is cut off; at least two.
+/// At most 100 bytes.
 fn name(random: &mut Random, syllables: u64) -> String {
     let mut name = String::new();
     for syllable in 0..syllables {
-        if syllable > 1 && random.below(8) == 0 {
-            name.push([' ', '-', '\''][random.below(3) as usize]);
-        }
-        let (start, end) = (*random.pick(&STARTS), *random.pick(&ENDS));
-        if name.len() + start.len() + end.len() > 100 {
+        let is_border = syllable > 1 && random.below(8) == 0;
+        let border = if is_border { *random.pick(&[" ", "-", "'"]) } else { "" };
+        let parts: [&str; 3] = [border, *random.pick(&STARTS), *random.pick(&ENDS)];
+        if name.len() + parts.concat().len() > 100 {
             break;
         }
-        name.push_str(start);
-        name.push_str(end);
+        name.extend(parts);
     }
     let first: String = name.chars().take(1).flat_map(char::to_uppercase).collect();
     name.chars().skip(1).fold(first, |mut name, letter| {

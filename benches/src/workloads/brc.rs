@@ -64,7 +64,7 @@ fn map(path: &Path) -> Result<Mmap, Failure> {
 /// If the file cannot be read or has a bad row.
 pub fn gristmill(path: &Path) -> Result<String, Failure> {
     let file = map(path)?;
-    let run = Pipeline::extract(pieces(&file, TARGET)).fold(Tally::new, |tally, piece| tally.add(piece), Tally::merge);
+    let run = Pipeline::extract(pieces(&file, TARGET)).fold(Tally::new, Tally::add, Tally::merge);
     answer(run.run()?.output)
 }
 

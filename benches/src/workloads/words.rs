@@ -82,14 +82,14 @@ fn finish(counter: Counter, mode: Mode) -> Counts {
 pub fn gristmill(path: &Path, mode: Mode) -> Result<Counts, Failure> {
     let file = map(path)?;
     let run = Pipeline::extract(pieces(&file, TARGET));
-    let report = run.fold(Counter::new, |counter, piece| counter.add(piece), Counter::merge).run()?;
+    let report = run.fold(Counter::new, Counter::add, Counter::merge).run()?;
     Ok(finish(report.output, mode))
 }
 
 /// A pipeline over a file that is read.
 fn gristmill_read(path: &Path, mode: Mode) -> Result<Counts, Failure> {
     let run = Pipeline::extract(Chunks::open(path)?.target(Bytes::kib(512)).lines());
-    let report = run.fold(Counter::new, |counter, chunk| counter.add(chunk), Counter::merge).run()?;
+    let report = run.fold(Counter::new, Counter::add, Counter::merge).run()?;
     Ok(finish(report.output, mode))
 }
 

@@ -10,7 +10,7 @@
 //!
 //! let text = b"Oslo;-1.5\nBern;12.0\nOslo;3.0\n";
 //! let report = Pipeline::extract(pieces(text, 1 << 20))
-//!     .fold(Tally::new, |tally, piece| tally.add(piece), Tally::merge)
+//!     .fold(Tally::new, Tally::add, Tally::merge)
 //!     .run()?;
 //! let summary = report.output.finish()?;
 //! assert_eq!(summary.to_string(), "{Bern=12.0/12.0/12.0, Oslo=-1.5/0.8/3.0}");

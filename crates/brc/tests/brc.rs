@@ -196,7 +196,7 @@ fn the_error_of_a_run_is_that_of_the_first_bad_line() {
     text[30_000] = b'\n';
     for workers in 1..=4 {
         let run = Pipeline::extract(pieces(&text, 500)).workers(workers);
-        let report = run.fold(Tally::new, |tally, piece| tally.add(piece), Tally::merge).run().unwrap();
+        let report = run.fold(Tally::new, Tally::add, Tally::merge).run().unwrap();
         assert_eq!(answer(report.output), Err(6_000), "{workers} workers");
     }
 }

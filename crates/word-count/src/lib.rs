@@ -10,7 +10,7 @@
 //!
 //! let text = "The mill, the grist and THE flour";
 //! let report = Pipeline::extract(pieces(text.as_bytes(), 1 << 20))
-//!     .fold(Counter::new, |counter, piece| counter.add(piece), Counter::merge)
+//!     .fold(Counter::new, Counter::add, Counter::merge)
 //!     .run()?;
 //! let counts = report.output.finish(Words::Unicode, Case::Lowered);
 //! assert_eq!(counts.top(2), [(&b"the"[..], 3), (&b"and"[..], 1)]);

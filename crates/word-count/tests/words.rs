@@ -131,7 +131,7 @@ fn the_result_does_not_depend_on_the_workers() {
     let expected = expected(text.as_bytes(), Words::Ascii, Case::Kept);
     for workers in 1..=4 {
         let run = Pipeline::extract(pieces(text.as_bytes(), 1_000)).workers(workers);
-        let report = run.fold(Counter::new, |counter, piece| counter.add(piece), Counter::merge).run().unwrap();
+        let report = run.fold(Counter::new, Counter::add, Counter::merge).run().unwrap();
         assert_eq!(sorted(&report.output.finish(Words::Ascii, Case::Kept)), expected, "{workers} workers");
     }
 }
