@@ -37,7 +37,7 @@ pub enum Mode {
 ///
 /// If the input cannot be made.
 pub fn contests(setup: &Setup) -> Result<Vec<Contest>, Failure> {
-    let (mib, vocabulary) = if setup.quick { (2, 10_000) } else { (512, VOCABULARY) };
+    let (mib, vocabulary) = if setup.quick { (2, 10_000) } else { (256, VOCABULARY) };
     let text = Text { bytes: mib << 20, vocabulary, seed: 1 };
     let path = setup.data.join(format!("words-{mib}-{vocabulary}-1.txt"));
     make_missing(&path, |out| text.write(out))?;
