@@ -9,6 +9,7 @@
 pub mod case;
 pub mod contenders;
 pub mod contest;
+pub mod data;
 pub mod fold;
 pub mod job;
 pub mod measure;

@@ -8,5 +8,8 @@
 //! | `ordered_words` | parallel work whose results come out in order |
 //! | `custom_stage` | a source, a per-worker state and a store of one's own |
 //! | `flights` | CSV in, SQLite out: [`flights`] |
+//! | `word_count` | the most frequent words of a text: what workers have counted is merged in parts |
+//! | `brc` | the One Billion Row Challenge: a table per worker, merged at the end |
 
 pub mod flights;
+pub mod text;

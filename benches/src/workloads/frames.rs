@@ -35,7 +35,7 @@ fn contests(setup: &Setup) -> Result<Vec<Contest>, Failure> {
         let job = job.clone();
         Entrant::new(name, move || run(&job).map(|checksum| checksum.to_string()))
     });
-    Ok(vec![Contest { case: format!("{width}x{height} w{WORKERS}"), items: frames, entrants: entrants.into() }])
+    Ok(vec![Contest { case: format!("{width}x{height} frames"), items: frames, entrants: entrants.into() }])
 }
 
 impl Job {

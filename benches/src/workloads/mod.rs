@@ -1,6 +1,8 @@
 //! Whole jobs: what gristmill's workload crates do, beside what people use for it today.
 
+pub mod brc;
 pub mod frames;
+pub mod words;
 
 use crate::contest::{Contest, Failure, Setup};
 
@@ -14,4 +16,4 @@ pub struct Workload {
 }
 
 /// All of them.
-pub const WORKLOADS: &[Workload] = &[frames::FRAMES];
+pub const WORKLOADS: &[Workload] = &[brc::BRC, words::WORDS, frames::FRAMES];

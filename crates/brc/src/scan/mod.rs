@@ -1,0 +1,149 @@
+//! The loop that all the time goes to.
+//!
+//! A row depends on the one before it only by where it begins, but that is a chain of thirty cycles. So a piece is cut in
+//! four lanes that end where lines end, and a row of each is read in turn: the core then has the work of four rows to
+//! choose from.
+//!
+//! A row goes this way, as long as nothing about it is unusual:
+//!
+//! 1. 32 bytes are loaded, the first `;` is found in them, and what is after it is made zero: the *head*.
+//! 2. The head is hashed, and compared with that in the [table](crate::table).
+//! 3. The [number](crate::number) after the `;` is read and its shape is checked.
+//!
+//! Names of 32 bytes and more have a way of their own. Whatever else is not as expected (a new name, a line end of two
+//! bytes, the end of the piece, a mistake) goes to [`row::read`], which is slow and decides. No name gets into the table
+//! without its check, so one that is found there is a good one.
+//!
+//! The work is the same for all kernels; they differ in how they handle the head.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub use avx2::Avx2;
+pub use portable::Portable;
+
+use crate::row::{self, LONGEST_NAME};
+use crate::table::Table;
+use crate::{number, stats::Stats};
+use memchr::memchr;
+
+/// Bytes of a name that are handled at once.
+pub const HEAD: usize = 32;
+/// A head, `;` and the eight bytes in which a number is looked for; some more for whole words.
+const WINDOW: usize = 48;
+/// The same after the longest name.
+const LONG_WINDOW: usize = LONGEST_NAME + 1 + 8;
+/// Rows that are read in turn.
+const LANES: usize = 4;
+
+/// How a machine handles 32 bytes.
+pub trait Kernel: Copy {
+    /// The bytes in registers.
+    type Head: Copy;
+
+    /// The bytes up to the first `;` and with it, then zeros; and how many are before it. All 32 if there is none.
+    fn cut(self, bytes: &[u8; HEAD]) -> (Self::Head, usize);
+
+    /// The bytes as they are.
+    fn load(self, bytes: &[u8; HEAD]) -> Self::Head;
+
+    fn is_same(self, head: Self::Head, other: &[u8; HEAD]) -> bool;
+
+    /// A number whose low bits depend on all bytes.
+    fn hash(self, head: Self::Head) -> u64;
+
+    /// [`long_row`], compiled for this kernel.
+    fn long_row(self, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize>;
+}
+
+/// Adds the rows of a piece, which ends where a line or the file ends. False if one of them is none: then the table is of
+/// no use any more.
+#[inline(always)]
+fn scan<K: Kernel>(kernel: K, bytes: &[u8], table: &mut Table) -> bool {
+    let borders = cut_in_lanes(bytes);
+    let [mut a, mut b, mut c, mut d, _] = borders;
+    // Four variables, not an array: they stay in registers.
+    while a < borders[1] && b < borders[2] && c < borders[3] && d < borders[4] {
+        let Some(next) = add_row(kernel, bytes, a, table) else { return false };
+        a = next;
+        let Some(next) = add_row(kernel, bytes, b, table) else { return false };
+        b = next;
+        let Some(next) = add_row(kernel, bytes, c, table) else { return false };
+        c = next;
+        let Some(next) = add_row(kernel, bytes, d, table) else { return false };
+        d = next;
+    }
+    let mut at = [a, b, c, d];
+    for lane in 0..LANES {
+        while at[lane] < borders[lane + 1] {
+            let Some(next) = add_row(kernel, bytes, at[lane], table) else { return false };
+            at[lane] = next;
+        }
+    }
+    true
+}
+
+/// Where lanes begin, and where the last one ends. Some may be empty.
+fn cut_in_lanes(bytes: &[u8]) -> [usize; LANES + 1] {
+    let mut borders = [0; LANES + 1];
+    for lane in 1..=LANES {
+        // In two steps, as the product might be too large.
+        let aim = (bytes.len() / LANES * lane).max(borders[lane - 1]);
+        borders[lane] = memchr(b'\n', &bytes[aim..]).map_or(bytes.len(), |end| aim + end + 1);
+    }
+    borders[LANES] = bytes.len();
+    borders
+}
+
+/// Adds the row that begins there, and returns where the next one begins.
+#[inline(always)]
+fn add_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize> {
+    let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk::<WINDOW>) else {
+        return slow_row(kernel, bytes, at, table);
+    };
+    let (head, name_len) = kernel.cut(first(window));
+    if name_len >= HEAD {
+        return kernel.long_row(bytes, at, table);
+    }
+    let parsed = number::parse(*first(&window[name_len + 1..name_len + 9]));
+    let (Some((tenths, len)), Some(stats)) = (parsed, table.find_short(kernel, head)) else {
+        return slow_row(kernel, bytes, at, table);
+    };
+    stats.add(tenths);
+    Some(at + name_len + 1 + len)
+}
+
+/// The same for a row with a name of 32 bytes or more.
+#[inline(always)]
+fn long_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize> {
+    let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk::<LONG_WINDOW>) else {
+        return slow_row(kernel, bytes, at, table);
+    };
+    let Some(rest_len) = memchr(b';', &window[HEAD..=LONGEST_NAME]) else {
+        return slow_row(kernel, bytes, at, table);
+    };
+    let (rest, number) = window[HEAD..].split_at(rest_len);
+    let head = kernel.load(first(window));
+    let (Some((tenths, len)), Some(stats)) = (number::parse(*first(&number[1..])), table.find_long(kernel, head, rest))
+    else {
+        return slow_row(kernel, bytes, at, table);
+    };
+    stats.add(tenths);
+    Some(at + HEAD + rest_len + 1 + len)
+}
+
+/// The first bytes of a longer slice.
+#[inline(always)]
+fn first<const N: usize>(bytes: &[u8]) -> &[u8; N] {
+    bytes.first_chunk().expect("the slice is long enough")
+}
+
+#[cold]
+#[inline(never)]
+fn slow_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize> {
+    let row = row::read(&bytes[at..]).ok()?;
+    Stats::add(table.find_or_add(kernel, row.name), row.tenths);
+    Some(at + row.len)
+}
