@@ -8,5 +8,7 @@
 //! | `ordered_words` | parallel work whose results come out in order |
 //! | `custom_stage` | a source, a per-worker state and a store of one's own |
 //! | `flights` | CSV in, SQLite out: [`flights`] |
+//! | `hash_tree` | checksums of trees and huge files: [`hash_tree`] |
 
 pub mod flights;
+pub mod hash_tree;

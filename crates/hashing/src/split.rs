@@ -65,6 +65,11 @@ impl Split {
         self.found.stamp.len.div_ceil(self.piece) as usize
     }
 
+    /// How long a piece is: all are of one length but the last.
+    pub(crate) fn piece_bytes(&self, index: usize) -> u64 {
+        self.piece.min(self.found.stamp.len - index as u64 * self.piece)
+    }
+
     /// Nobody panics while holding the lock, and if so the numbers are still right.
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
@@ -96,8 +101,7 @@ impl Split {
     /// The chaining value of a piece; `None` if another piece has failed already.
     fn value(&self, index: usize, buffer: &mut Buffer) -> Result<Option<ChainingValue>, Problem> {
         let Some(file) = self.file()? else { return Ok(None) };
-        let offset = index as u64 * self.piece;
-        let len = self.piece.min(self.found.stamp.len - offset);
+        let (offset, len) = (index as u64 * self.piece, self.piece_bytes(index));
         let mut hasher = Hasher::new();
         hasher.set_input_offset(offset);
         let take = |block: &[u8]| {

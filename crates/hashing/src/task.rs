@@ -68,6 +68,16 @@ impl Task {
         }
     }
 
+    /// How many bytes there should be to hash: of the piece, not of the file it is from.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match &self.work {
+            Work::Lost(_) => 0,
+            Work::Whole(found, _) => found.stamp.len,
+            Work::Piece(split, index) => split.piece_bytes(*index),
+        }
+    }
+
     /// Does it. `None` if other pieces of the file are still to come: the one that is done last gives the digest.
     ///
     /// Reads with system calls, so it waits if the file is not in memory.
