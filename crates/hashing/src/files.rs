@@ -223,13 +223,13 @@ fn look_at(entry: walkdir::Result<DirEntry>, root: &Path) -> Option<Sight> {
             return Some(Sight { path, stamp: Err(problem_of(error)) });
         }
     };
-    let is_passed_over = entry.file_type().is_dir() || (entry.file_type().is_symlink() && entry.depth() > 0);
-    if is_passed_over {
+    if entry.file_type().is_dir() {
         return None;
     }
-    // A root that is a link is not followed by `metadata` of the walk.
-    if entry.depth() == 0 {
-        return Some(Sight::of(entry.into_path(), |path| fs::metadata(path)));
+    if entry.file_type().is_symlink() {
+        // A link that is named itself is meant to be followed. If it leads to a directory, the walk goes on there.
+        let is_wanted = entry.depth() == 0 && !entry.path().is_dir();
+        return is_wanted.then(|| Sight::of(entry.into_path(), |path| fs::metadata(path)));
     }
     let metadata = entry.metadata();
     Some(Sight::of(entry.into_path(), |_| metadata.map_err(io::Error::from)))
