@@ -78,3 +78,40 @@ fn parse_threads(text: &str) -> Result<usize, lexopt::Error> {
         _ => Err(format!("--threads takes a number from 1 to {MOST_THREADS}, not `{text}`").into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_understood() {
+        let Ok(Command::Hash(job)) = parse(["--algorithm=sha256", "--threads", "3", "--follow", "--mmap", "a", "b"])
+        else {
+            panic!("not a list");
+        };
+        assert_eq!(
+            (job.algorithm, job.threads, job.links, job.mapped),
+            (Algorithm::Sha256, Some(3), Links::Follow, true)
+        );
+        assert_eq!(job.roots, [PathBuf::from("a"), PathBuf::from("b")]);
+        assert!(matches!(parse(["--check", "list"]), Ok(Command::Check(_, list)) if list == PathBuf::from("list")));
+        assert!(matches!(parse(["a", "-h"]), Ok(Command::Help)));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let cases = [
+            (vec!["--algorithm", "md5"], "no hash function is named `md5`"),
+            (vec!["--threads", "0"], "from 1 to 1024"),
+            (vec!["--threads", "99999"], "from 1 to 1024"),
+            (vec!["--check"], "--check"),
+            (vec!["--check", "list", "path"], "no PATH"),
+            (vec!["--mnap"], "--mnap"),
+            (vec![""], "PATH is empty"),
+        ];
+        for (arguments, words) in cases {
+            let error = parse(arguments.clone()).expect_err("a mistake").to_string();
+            assert!(error.contains(words), "{arguments:?}: {error}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use gristmill::Pipeline;
 use gristmill_hashing::{Algorithm, Buffer, Files};
 use rayon::iter::{ParallelBridge, ParallelIterator};
 use std::convert::Infallible;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -191,6 +191,7 @@ fn run(files: Files<'_>) -> Result<Vec<Hashed>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn all_contenders_hash_a_tree_alike() {
