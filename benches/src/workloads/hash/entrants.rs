@@ -177,6 +177,7 @@ pub(super) fn gristmill_mmap(root: &Path) -> Result<Vec<Hashed>, Failure> {
 
 fn run(files: Files<'_>) -> Result<Vec<Hashed>, Failure> {
     let report = Pipeline::extract(files)
+        .flush_interval(std::time::Duration::from_millis(10))
         .try_map_init(|| Ok::<_, Infallible>(Buffer::new()), |buffer, task| task.hash(buffer))
         .filter_map(|hashed| hashed)
         .collect::<Vec<_>>()
