@@ -4,6 +4,8 @@ use crate::map;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// How much is read at once: it stays in the cache of a core until it is hashed, and a system call for it costs nothing.
@@ -23,13 +25,34 @@ pub(crate) enum Origin {
 
 /// A worker's memory for what it reads: 256 KiB, made once and filled again and again.
 #[derive(Debug)]
-pub struct Buffer(Box<[u8]>);
+pub struct Buffer {
+    block: Box<[u8]>,
+    seen: Option<Arc<AtomicU64>>,
+}
 
 impl Buffer {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        Buffer(vec![0; BLOCK].into())
+        Buffer { block: vec![0; BLOCK].into(), seen: None }
+    }
+
+    /// An empty one that adds each block of a file above 256 KiB to `seen` as it comes, and smaller files as a whole: for
+    /// a progress bar.
+    #[must_use]
+    pub fn counting(seen: &Arc<AtomicU64>) -> Self {
+        Buffer { seen: Some(Arc::clone(seen)), ..Buffer::new() }
+    }
+
+    /// An empty one that counts where this does.
+    pub(crate) fn another(&self) -> Self {
+        Buffer { seen: self.seen.clone(), ..Buffer::new() }
+    }
+
+    fn count(&self, bytes: usize) {
+        if let Some(seen) = &self.seen {
+            seen.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
     }
 }
 
@@ -76,14 +99,15 @@ pub(crate) fn each_block(
     mut take: impl FnMut(&[u8]),
 ) -> io::Result<u64> {
     if origin == Origin::Mapped && expected >= LEAST_MAPPED {
-        each_window(file, offset, expected, take)?;
+        each_window(file, offset, expected, buffer, take)?;
         return Ok(expected);
     }
     let mut seen = 0;
     while seen < limit {
         let most = (limit - seen).min(BLOCK as u64) as usize;
-        let read = read_at(file, &mut buffer.0[..most], offset + seen)?;
-        take(&buffer.0[..read]);
+        let read = read_at(file, &mut buffer.block[..most], offset + seen)?;
+        take(&buffer.block[..read]);
+        buffer.count(read);
         seen += read as u64;
         if read == 0 || (read < most && seen == expected) {
             break;
@@ -97,11 +121,15 @@ pub(crate) fn at_once<'a>(file: &File, len: u64, buffer: &'a mut Buffer) -> io::
     if len >= BLOCK as u64 {
         return Ok(None);
     }
-    let read = read_at(file, &mut buffer.0, 0)?;
-    Ok((read as u64 == len).then_some(&buffer.0[..read]))
+    let read = read_at(file, &mut buffer.block, 0)?;
+    if read as u64 != len {
+        return Ok(None);
+    }
+    buffer.count(read);
+    Ok(Some(&buffer.block[..read]))
 }
 
-fn each_window(file: &File, offset: u64, len: u64, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+fn each_window(file: &File, offset: u64, len: u64, buffer: &Buffer, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let end = offset + len;
     if file.metadata()?.len() < end {
         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -111,6 +139,7 @@ fn each_window(file: &File, offset: u64, len: u64, mut take: impl FnMut(&[u8])) 
         let window = (end - at).min(WINDOW as u64) as usize;
         // SAFETY: `Origin::Mapped` is only made by `Files::mapped`, whose caller keeps the files as they are.
         unsafe { map::with_mapped(file, at, window, &mut take)? };
+        buffer.count(window);
         at += window as u64;
     }
     Ok(())

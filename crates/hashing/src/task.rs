@@ -1,31 +1,36 @@
-//! What a worker does: a file, or a piece of one.
+//! What a worker does: one file.
 
 use crate::algorithm::{Algorithm, Digest, Stream};
 use crate::error::{FileError, Problem};
-use crate::files::Found;
-use crate::read::{self, Buffer, Origin};
-use crate::split::Split;
+use crate::read::{self, Buffer, Origin, Stamp};
+use crate::{files, split};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-/// Something to hash: a whole file, or a piece of a large one. Made by [`Files`](crate::Files).
+/// A file to hash. Made by [`Files`](crate::Files).
 ///
 /// A file that could not even be found is a task, too: hashing it fails. So every problem comes out at one stage, in
 /// order.
 #[derive(Debug)]
 pub struct Task {
-    work: Work,
-    algorithm: Algorithm,
-    expected: Option<Digest>,
+    pub(crate) path: PathBuf,
+    pub(crate) place: u64,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) origin: Origin,
+    pub(crate) expected: Option<Digest>,
+    pub(crate) sight: Sight,
 }
 
+/// What is known of a file before it is opened.
 #[derive(Debug)]
-enum Work {
-    Lost(FileError),
-    Whole(Found, Origin),
-    Piece(Arc<Split>, usize),
+pub(crate) enum Sight {
+    /// The walk saw a regular file.
+    File,
+    /// Nothing: it is only a name in a list.
+    Nothing,
+    /// What the walk saw will not do.
+    Lost(Problem),
 }
 
 /// A file and its digest.
@@ -46,72 +51,55 @@ pub struct Hashed {
 }
 
 impl Task {
-    pub(crate) fn lost(error: FileError, algorithm: Algorithm) -> Self {
-        Task { work: Work::Lost(error), algorithm, expected: None }
-    }
-
-    pub(crate) fn whole(found: Found, origin: Origin, algorithm: Algorithm, expected: Option<Digest>) -> Self {
-        Task { work: Work::Whole(found, origin), algorithm, expected }
-    }
-
-    pub(crate) fn piece(split: Arc<Split>, index: usize, expected: Option<Digest>) -> Self {
-        Task { work: Work::Piece(split, index), algorithm: Algorithm::Blake3, expected }
-    }
-
     /// The file, or what should be one.
     #[must_use]
     pub fn path(&self) -> &Path {
-        match &self.work {
-            Work::Lost(error) => error.path(),
-            Work::Whole(found, _) => &found.path,
-            Work::Piece(split, _) => &split.found.path,
-        }
+        &self.path
     }
 
-    /// How many bytes there should be to hash: of the piece, not of the file it is from.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        match &self.work {
-            Work::Lost(_) => 0,
-            Work::Whole(found, _) => found.stamp.len,
-            Work::Piece(split, index) => split.piece_bytes(*index),
-        }
-    }
-
-    /// Does it. `None` if other pieces of the file are still to come: the one that is done last gives the digest.
+    /// Does it.
     ///
-    /// Reads with system calls, so it waits if the file is not in memory.
+    /// Reads with system calls, so it waits if the file is not in memory. A large file for BLAKE3 is shared with the
+    /// threads of the rayon pool that this runs on.
     ///
     /// # Errors
     ///
-    /// When it cannot be read, is no file, or has another size or time of modification afterwards. Of a file in pieces
-    /// there is one error, the first.
-    pub fn hash(self, buffer: &mut Buffer) -> Result<Option<Hashed>, FileError> {
-        let Task { work, algorithm, expected } = self;
-        match work {
-            Work::Lost(error) => Err(error),
-            Work::Whole(found, origin) => match whole(&found, origin, algorithm, buffer) {
-                Ok((digest, bytes)) => {
-                    Ok(Some(Hashed { path: found.path, place: found.place, bytes, algorithm, digest, expected }))
-                }
-                Err(problem) => Err(FileError::new(found.path, found.place, problem)),
-            },
-            Work::Piece(split, index) => Ok(split.hash(index, buffer)?.map(|digest| {
-                let Found { path, place, stamp } = split.found.clone();
-                Hashed { path, place, bytes: stamp.len, algorithm, digest, expected }
-            })),
+    /// When the file cannot be read, is none, or has another size or time of modification at the end than at the
+    /// beginning.
+    pub fn hash(self, buffer: &mut Buffer) -> Result<Hashed, FileError> {
+        let Task { path, place, algorithm, origin, expected, sight } = self;
+        match digest(&path, sight, origin, algorithm, buffer) {
+            Ok((digest, bytes)) => Ok(Hashed { path, place, bytes, algorithm, digest, expected }),
+            Err(problem) => Err(FileError::new(path, place, problem)),
         }
     }
 }
 
-fn whole(found: &Found, origin: Origin, algorithm: Algorithm, buffer: &mut Buffer) -> Result<(Digest, u64), Problem> {
-    let file = read::open(&found.path)?;
-    let done = contents(&file, found.stamp.len, origin, algorithm, buffer);
-    found.check(&file)?;
-    match done {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Problem::Changed),
-        done => Ok(done?),
+fn digest(
+    path: &Path,
+    sight: Sight,
+    origin: Origin,
+    algorithm: Algorithm,
+    buffer: &mut Buffer,
+) -> Result<(Digest, u64), Problem> {
+    match sight {
+        Sight::File => {}
+        // Before it is opened, which may do something to a device.
+        Sight::Nothing => files::check_kind(std::fs::metadata(path)?.file_type())?,
+        Sight::Lost(problem) => return Err(problem),
     }
+    let file = read::open(path)?;
+    let metadata = file.metadata()?;
+    files::check_kind(metadata.file_type())?;
+    let before = Stamp::of(&metadata);
+    let done = contents(&file, before.len, origin, algorithm, buffer);
+    check(&file, before)?;
+    done
+}
+
+/// Whether the file is still what it was.
+fn check(file: &File, before: Stamp) -> Result<(), Problem> {
+    if Stamp::of(&file.metadata()?) == before { Ok(()) } else { Err(Problem::Changed) }
 }
 
 fn contents(
@@ -120,13 +108,19 @@ fn contents(
     origin: Origin,
     algorithm: Algorithm,
     buffer: &mut Buffer,
-) -> io::Result<(Digest, u64)> {
+) -> Result<(Digest, u64), Problem> {
     if let Some(bytes) = read::at_once(file, len, buffer)? {
         return Ok((algorithm.hash(bytes), len));
     }
+    if let Some(piece) = split::piece_for(len).filter(|_| algorithm.is_splittable()) {
+        return Ok((split::hash(file, len, piece, origin, buffer)?.into(), len));
+    }
     let mut stream = Stream::new(algorithm);
-    let seen = read::each_block(file, origin, 0, u64::MAX, len, buffer, |block| stream.update(block))?;
-    Ok((stream.finish(), seen))
+    match read::each_block(file, origin, 0, u64::MAX, len, buffer, |block| stream.update(block)) {
+        Ok(seen) => Ok((stream.finish(), seen)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Problem::Changed),
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl Hashed {
@@ -134,5 +128,30 @@ impl Hashed {
     #[must_use]
     pub fn is_as_expected(&self) -> bool {
         self.expected.is_none_or(|expected| expected == self.digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::time::UNIX_EPOCH;
+
+    #[test]
+    fn a_file_that_changes_meanwhile_is_found_out() {
+        let changes: [fn(&mut File); 3] = [
+            |file| file.write_all(b"more").unwrap(),
+            |file| file.set_len(1).unwrap(),
+            // Of the same length.
+            |file| file.set_modified(UNIX_EPOCH).unwrap(),
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(b"some bytes").unwrap();
+            let before = Stamp::of(&file.metadata().unwrap());
+            assert!(check(&file, before).is_ok());
+            change(&mut file);
+            assert!(matches!(check(&file, before), Err(Problem::Changed)), "change {index}");
+        }
     }
 }

@@ -6,6 +6,9 @@ use proptest::prelude::*;
 use std::convert::Infallible;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 use tempfile::TempDir;
 
 /// Where the ways to read a file change: blocks, maps, pieces.
@@ -57,7 +60,6 @@ fn run(files: Files<'_>, workers: usize) -> Vec<Hashed> {
     let report = Pipeline::extract(files)
         .workers(workers)
         .try_map_init(|| Ok::<_, Infallible>(Buffer::new()), |buffer, task| task.hash(buffer))
-        .filter_map(|hashed| hashed)
         .ordered()
         .collect::<Vec<_>>()
         .run()
@@ -65,7 +67,7 @@ fn run(files: Files<'_>, workers: usize) -> Vec<Hashed> {
     report.output
 }
 
-fn hash_each(files: Files<'_>) -> Vec<Result<Option<Hashed>, FileError>> {
+fn hash_each(files: Files<'_>) -> Vec<Result<Hashed, FileError>> {
     let mut buffer = Buffer::new();
     files.map(|task| task.hash(&mut buffer)).collect()
 }
@@ -95,17 +97,16 @@ fn digests_and_order_are_those_of_a_plain_loop() {
 }
 
 #[test]
-fn known_digests_are_found_however_pieces_are_ordered() {
-    let folder = folder_of(&[(16 << 20) + 1]);
-    let expected = plain_loop(folder.path(), Algorithm::Blake3);
-    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-        let mut tasks: Vec<_> = Files::walk([folder.path()], Algorithm::Blake3).map(Some).collect();
-        assert_eq!(tasks.len(), 3);
-        assert_eq!(tasks.iter().flatten().map(gristmill_hashing::Task::bytes).sum::<u64>(), (16 << 20) + 1);
-        let mut buffer = Buffer::new();
-        let done: Vec<_> = order.map(|index| tasks[index].take().unwrap().hash(&mut buffer).unwrap()).into();
-        assert_eq!(done[..2], [None, None], "{order:?}");
-        assert_eq!(named(done.into_iter().flatten().collect()), expected, "{order:?}");
+fn all_bytes_are_counted_for_a_progress_bar() {
+    let folder = folder_of(&BORDERS);
+    for is_mapped in [false, true] {
+        let files = Files::walk([folder.path()], Algorithm::Blake3);
+        // SAFETY: nobody else knows of the folder.
+        let files = if is_mapped { unsafe { files.mapped() } } else { files };
+        let seen = Arc::new(AtomicU64::new(0));
+        let mut buffer = Buffer::counting(&seen);
+        let bytes: u64 = files.map(|task| task.hash(&mut buffer).unwrap().bytes).sum();
+        assert_eq!((seen.load(Relaxed), bytes), (bytes, BORDERS.iter().sum::<usize>() as u64));
     }
 }
 
@@ -144,7 +145,6 @@ fn what_is_missing_is_one_error_and_the_rest_goes_on() {
     let report = Pipeline::extract(Files::walk(&roots, Algorithm::Blake3))
         .try_map_init(|| Ok::<_, Infallible>(Buffer::new()), |buffer, task| task.hash(buffer))
         .on_error(OnError::collect())
-        .filter_map(|hashed| hashed)
         .count()
         .run()
         .unwrap();
@@ -153,47 +153,36 @@ fn what_is_missing_is_one_error_and_the_rest_goes_on() {
 }
 
 #[test]
-fn a_file_that_changes_before_it_is_read_is_an_error() {
-    let changes: [fn(&Path); 3] = [
-        |path| fs::write(path, bytes(1_001)).unwrap(),
-        |path| fs::write(path, bytes(10)).unwrap(),
-        // Of the same length.
-        |path| File::options().write(true).open(path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap(),
-    ];
-    for (index, change) in changes.into_iter().enumerate() {
-        for algorithm in Algorithm::ALL {
-            let folder = folder_of(&[1_000]);
+fn a_file_that_changes_while_it_is_read_is_an_error() {
+    for algorithm in Algorithm::ALL {
+        let folder = folder_of(&[0]);
+        let path = folder.path().join("0/000");
+        // No block of it is on the disk, so it can be so large that there is time to change it.
+        File::options().write(true).open(&path).unwrap().set_len(8 << 30).unwrap();
+        let seen = Arc::new(AtomicU64::new(0));
+        let error = thread::scope(|scope| {
+            scope.spawn(|| {
+                while seen.load(Relaxed) == 0 {
+                    thread::yield_now();
+                }
+                File::options().write(true).open(&path).unwrap().set_len(1 << 10).unwrap();
+            });
             let task = Files::walk([folder.path()], algorithm).next().unwrap();
-            change(task.path());
-            let error = task.hash(&mut Buffer::new()).unwrap_err();
-            assert!(error.is_changed() && !error.is_missing(), "change {index}: {error}");
-        }
+            task.hash(&mut Buffer::counting(&seen)).unwrap_err()
+        });
+        assert!(error.is_changed() && !error.is_missing(), "{algorithm:?}: {error}");
+        assert_eq!(error.path(), path);
     }
 }
 
 #[test]
-fn a_file_that_changes_between_its_pieces_is_one_error() {
-    let len = (24 << 20) + 5;
-    let changes: [fn(&File); 3] = [
-        |file| file.set_len(9 << 20).unwrap(),
-        |file| file.set_len(0).unwrap(),
-        |file| file.set_len(25 << 20).unwrap(),
-    ];
-    for is_mapped in [false, true] {
-        for (index, change) in changes.into_iter().enumerate() {
-            let folder = folder_of(&[len]);
-            let files = Files::walk([folder.path()], Algorithm::Blake3);
-            // SAFETY: the file is changed between the tasks only, when no map of it lives.
-            let mut files = if is_mapped { unsafe { files.mapped() } } else { files };
-            let first = files.next().unwrap();
-            let path = first.path().to_owned();
-            let mut buffer = Buffer::new();
-            assert_eq!(first.hash(&mut buffer).unwrap(), None);
-            change(&File::options().write(true).open(path).unwrap());
-            let rest: Vec<_> = files.map(|task| task.hash(&mut buffer)).collect();
-            assert_eq!(rest.len(), 3);
-            assert!(rest[..2].iter().all(|done| matches!(done, Ok(None))), "change {index}: {rest:?}");
-            assert!(rest[2].as_ref().unwrap_err().is_changed(), "change {index}: {rest:?}");
+fn a_file_that_changes_before_its_turn_is_hashed_as_it_is_then() {
+    let folder = folder_of(&[1_000]);
+    for algorithm in Algorithm::ALL {
+        for len in [2_000, 0, 9 << 20, 10] {
+            let task = Files::walk([folder.path()], algorithm).next().unwrap();
+            fs::write(task.path(), bytes(len)).unwrap();
+            assert_eq!(task.hash(&mut Buffer::new()).unwrap().digest, algorithm.hash(&bytes(len)), "{len} bytes");
         }
     }
 }
@@ -216,13 +205,14 @@ fn files_and_folders_that_vanish_are_errors() {
 }
 
 #[test]
-fn a_large_file_that_vanishes_is_one_error() {
-    let folder = folder_of(&[20 << 20]);
-    let tasks: Vec<_> = Files::walk([folder.path()], Algorithm::Blake3).collect();
-    fs::remove_dir_all(folder.path()).unwrap();
-    let done: Vec<_> = tasks.into_iter().map(|task| task.hash(&mut Buffer::new())).collect();
-    assert!(matches!(done[..], [Ok(None), Ok(None), Err(_)]), "{done:?}");
-    assert!(done[2].as_ref().unwrap_err().is_missing());
+fn many_large_files_share_a_small_pool() {
+    let folder = folder_of(&[9 << 20; 12]);
+    let expected = plain_loop(folder.path(), Algorithm::Blake3);
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let hashed = pool.install(|| run(Files::walk([folder.path()], Algorithm::Blake3), threads));
+        assert_eq!(named(hashed), expected, "{threads} threads");
+    }
 }
 
 #[cfg(unix)]

@@ -106,7 +106,7 @@ fn check_with(program: &[&str], algorithm: Algorithm) {
     }
     let mut text = Vec::new();
     for task in Files::walk([folder.path()], algorithm) {
-        let hashed = task.hash(&mut Buffer::new()).unwrap().unwrap();
+        let hashed = task.hash(&mut Buffer::new()).unwrap();
         list::write_line(&mut text, &hashed.digest, &hashed.path).unwrap();
     }
     let list = folder.path().join("list");

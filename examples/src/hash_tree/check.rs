@@ -1,6 +1,6 @@
 //! The check of a list.
 
-use super::{Job, progress, start_pool};
+use super::{FLUSH_INTERVAL, Job, progress, start_pool};
 use anyhow::{Context, ensure};
 use gristmill::{Monitor, Pipeline, Report, store};
 use gristmill_hashing::list::{self, Entry, ListError};
@@ -10,8 +10,8 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What came out of a check.
 #[derive(Debug)]
@@ -46,28 +46,22 @@ pub fn run(job: &Job, list: &Path, out: &mut (impl Write + Send)) -> anyhow::Res
     let lines = open(list).with_context(could_not)?;
     let pool = start_pool(job)?;
     let monitor = Monitor::new();
-    let (seen_bytes, malformed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let (seen, malformed) = (Arc::new(AtomicU64::new(0)), Mutex::new(Vec::new()));
     let mut summary = (0, 0, Vec::new());
     let entries = list::read(lines, job.algorithm).filter_map(|entry| keep_good(entry, &malformed));
     let run = Pipeline::extract(job.origin(Files::listed(entries)))
         .named("list")
         .pool(&pool)
         .monitor(&monitor)
-        .inspect(|task| {
-            seen_bytes.fetch_add(task.bytes(), Ordering::Relaxed);
-        })
-        .named("see")
-        .map_init(|| Ok::<_, Infallible>(Buffer::new()), |buffer, task: Task| task.hash(buffer).transpose())
+        .flush_interval(FLUSH_INTERVAL)
+        .map_init(|| Ok::<_, Infallible>(Buffer::counting(&seen)), |buffer, task: Task| task.hash(buffer))
         .named("hash")
-        // Pieces of a file are done when the last one is.
-        .filter_map(|done| done)
-        .named("join")
         .ordered()
         // A long file at the front holds back what comes after it, which is small.
         .window(WINDOW)
         .store(store::from_fn(|done| tell(done, out, &mut summary)))
         .named("outcome");
-    let report = progress::watch(&monitor, &seen_bytes, || run.run())?;
+    let report = progress::watch(&monitor, &seen, || run.run())?;
     ensure!(report.totals().balance(), "the accounts of the run do not balance");
     let (good, bad, unreadable) = summary;
     let mut malformed = malformed.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -43,7 +43,7 @@ fn make_tree(root: &Path) -> std::io::Result<()> {
             fs::write(folder.join(format!("file-{file}")), format!("{file} ").repeat(1_000 * file))?;
         }
     }
-    // In several pieces with BLAKE3, and a name that must be escaped.
+    // Shared by all workers with BLAKE3, and a name that must be escaped.
     fs::write(root.join("large"), (0..20_000_000u32).map(|index| (index % 251) as u8).collect::<Vec<_>>())?;
     fs::write(root.join(if cfg!(unix) { "two\nlines" } else { "one line" }), "x")
 }

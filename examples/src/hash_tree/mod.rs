@@ -1,15 +1,15 @@
 //! Checksums of trees, and the check of a list.
 //!
 //! ```text
-//!                         rayon pool                        a thread of its own
-//! ┌───────┐ tasks ┌────────────────────────────┐ Hashed ┌─────────────────────────┐
-//! │ Files │══════▶│ hash: a file, or one piece │═══════▶│ the list, in order      │
-//! └───────┘       └─────────────┬──────────────┘        └─────────────────────────┘
-//!                               ▼ noted: what has no digest, and why
+//!                    rayon pool                       a thread of its own
+//! ┌───────┐ tasks ┌──────────────────────┐ Hashed ┌─────────────────────────┐
+//! │ Files │══════▶│ hash: a file each    │═══════▶│ the list, in order      │
+//! └───────┘       └──────────┬───────────┘        └─────────────────────────┘
+//!                            ▼ noted: what has no digest, and why
 //! ```
 //!
-//! BLAKE3 cuts large files into pieces, so the list can be printed as the walk goes. Files for SHA-256 and XXH3 stay whole:
-//! the large ones go first, and the list is put in order at the end.
+//! With BLAKE3 all workers share a large file, so the list can be printed as the walk goes. A file for SHA-256 or XXH3
+//! keeps one worker: the large ones go first, and the list is put in order at the end.
 
 pub mod args;
 pub mod check;
@@ -24,6 +24,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,8 @@ pub fn run(job: &Job, out: &mut (impl Write + Send)) -> anyhow::Result<Summary> 
     let began = Instant::now();
     let pool = start_pool(job)?;
     let monitor = Monitor::new();
-    let (seen_bytes, files, bytes) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let seen = Arc::new(AtomicU64::new(0));
+    let (files, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     let count = |hashed: &Hashed| {
         files.fetch_add(1, Ordering::Relaxed);
         bytes.fetch_add(hashed.bytes, Ordering::Relaxed);
@@ -78,14 +80,14 @@ pub fn run(job: &Job, out: &mut (impl Write + Send)) -> anyhow::Result<Summary> 
 
     let walk = job.origin(Files::walk_links(&job.roots, job.algorithm, job.links));
     let report = if job.algorithm == Algorithm::Blake3 {
-        let pipeline = hash_all(walk, &seen_bytes).pool(&pool).monitor(&monitor).inspect(count).named("count");
+        let pipeline = hash_all(walk, &seen).pool(&pool).monitor(&monitor).inspect(count).named("count");
         let run = pipeline.ordered().store(store::from_fn(write)).named("list");
-        progress::watch(&monitor, &seen_bytes, || run.run())?
+        progress::watch(&monitor, &seen, || run.run())?
     } else {
         let mut all = Vec::new();
-        let pipeline = hash_all(walk.large_first(), &seen_bytes).pool(&pool).monitor(&monitor).inspect(count);
+        let pipeline = hash_all(walk.large_first(), &seen).pool(&pool).monitor(&monitor).inspect(count);
         let run = pipeline.named("count").store(&mut all).named("list");
-        let report = progress::watch(&monitor, &seen_bytes, || run.run())?;
+        let report = progress::watch(&monitor, &seen, || run.run())?;
         all.sort_unstable_by_key(|hashed: &Hashed| hashed.place);
         all.into_iter().try_for_each(&mut write).context("could not write the list")?;
         report
@@ -95,24 +97,21 @@ pub fn run(job: &Job, out: &mut (impl Write + Send)) -> anyhow::Result<Summary> 
     Ok(Summary { files, bytes, rejected: report.failures.clone(), elapsed: began.elapsed(), report })
 }
 
-/// The stages that both the list and its check begin with.
+/// The stages that both ways begin with.
 fn hash_all<'env>(
     files: Files<'env>,
-    seen_bytes: &'env AtomicU64,
+    seen: &'env Arc<AtomicU64>,
 ) -> Pipeline<'env, Result<Task, Infallible>, impl Operator<'env, Result<Task, Infallible>, Out = Hashed>> {
     Pipeline::extract(files)
         .named("walk")
-        .inspect(|task| {
-            seen_bytes.fetch_add(task.bytes(), Ordering::Relaxed);
-        })
-        .named("see")
-        .try_map_init(|| Ok::<_, Infallible>(Buffer::new()), |buffer, task: Task| task.hash(buffer))
+        // A file takes longer than the default, and looking after the run takes a core from those who work.
+        .flush_interval(FLUSH_INTERVAL)
+        .try_map_init(|| Ok::<_, Infallible>(Buffer::counting(seen)), |buffer, task: Task| task.hash(buffer))
         .named("hash")
         .on_error(OnError::collect())
-        // Pieces of a file are done when the last one is.
-        .filter_map(|hashed| hashed)
-        .named("join")
 }
+
+const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Job {
     fn origin<'a>(&self, files: Files<'a>) -> Files<'a> {

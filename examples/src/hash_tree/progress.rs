@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// Calls `run` while a thread draws how far it is. Not if the list goes to the terminal as well: then that shows it.
-pub(super) fn watch<T>(monitor: &Monitor, seen_bytes: &AtomicU64, run: impl FnOnce() -> T) -> T {
+pub(super) fn watch<T>(monitor: &Monitor, seen: &AtomicU64, run: impl FnOnce() -> T) -> T {
     if !stderr().is_terminal() || stdout().is_terminal() {
         return run();
     }
@@ -25,7 +25,7 @@ pub(super) fn watch<T>(monitor: &Monitor, seen_bytes: &AtomicU64, run: impl FnOn
             };
             let began = Instant::now();
             while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
-                draw(&bar, monitor, seen_bytes.load(Ordering::Relaxed), began);
+                draw(&bar, monitor, seen.load(Ordering::Relaxed), began);
             }
             bar.finish_and_clear();
         });
@@ -37,7 +37,7 @@ pub(super) fn watch<T>(monitor: &Monitor, seen_bytes: &AtomicU64, run: impl FnOn
 
 fn draw(bar: &ProgressBar, monitor: &Monitor, bytes: u64, began: Instant) {
     let Some(snapshot) = monitor.snapshot() else { return };
-    let files = snapshot.stage("join").map_or(0, |stage| stage.items_out);
+    let files = snapshot.stage("hash").map_or(0, |stage| stage.items_out);
     let rate = bytes as f64 / began.elapsed().as_secs_f64();
     bar.tick();
     bar.set_message(format!("{files} files, {}, {}/s", HumanBytes(bytes), HumanBytes(rate as u64)));

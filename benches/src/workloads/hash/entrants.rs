@@ -179,7 +179,6 @@ fn run(files: Files<'_>) -> Result<Vec<Hashed>, Failure> {
     let report = Pipeline::extract(files)
         .flush_interval(std::time::Duration::from_millis(10))
         .try_map_init(|| Ok::<_, Infallible>(Buffer::new()), |buffer, task| task.hash(buffer))
-        .filter_map(|hashed| hashed)
         .collect::<Vec<_>>()
         .run()?;
     let hashed = report.output.into_iter().map(|hashed| {
