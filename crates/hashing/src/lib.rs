@@ -1,4 +1,4 @@
-//! Checksums of files and trees on every core, as stages for [gristmill]: BLAKE3, SHA-256 and XXH3.
+//! Checksums of files and trees on every core, as stages for gristmill: BLAKE3, SHA-256 and XXH3.
 //!
 //! ```text
 //!  Files            Task::hash, on every core              list::write_line
