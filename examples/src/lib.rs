@@ -10,6 +10,9 @@
 //! | `flights` | CSV in, SQLite out: [`flights`] |
 //! | `word_count` | the most frequent words of a text: what workers have counted is merged in parts |
 //! | `brc` | the One Billion Row Challenge: a table per worker, merged at the end |
+//! | `hash_tree` | checksums of trees and huge files: [`hash_tree`] |
+//! | `frames` | raw video scaled frame by frame, in order |
 
 pub mod flights;
+pub mod hash_tree;
 pub mod text;

@@ -2,6 +2,7 @@
 
 pub mod brc;
 pub mod frames;
+pub mod hash;
 pub mod words;
 
 use crate::contest::{Contest, Failure, Setup};
@@ -16,4 +17,4 @@ pub struct Workload {
 }
 
 /// All of them.
-pub const WORKLOADS: &[Workload] = &[brc::BRC, words::WORDS, frames::FRAMES];
+pub const WORKLOADS: &[Workload] = &[hash::HASH, brc::BRC, words::WORDS, frames::FRAMES];
