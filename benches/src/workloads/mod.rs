@@ -1,5 +1,7 @@
 //! Whole jobs: what gristmill's workload crates do, beside what people use for it today.
 
+pub mod sqrt_sum;
+
 use crate::contest::{Contest, Failure, Setup};
 
 /// A workload that `compare` knows by name.
@@ -12,4 +14,4 @@ pub struct Workload {
 }
 
 /// All of them.
-pub const WORKLOADS: &[Workload] = &[];
+pub const WORKLOADS: &[Workload] = &[sqrt_sum::SQRT_SUM];

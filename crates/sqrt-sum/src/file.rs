@@ -33,10 +33,7 @@ const READ_BLOCKS: u32 = 8;
 ///
 /// let (floats, kernel) = (Floats::open(&path).unwrap(), Kernel::detect());
 /// let report = Pipeline::extract(floats.spans())
-///     .try_map_init(
-///         || Ok::<_, FileError>(floats.reader()),
-///         |reader, span| reader.read(span).map(|numbers| RootSum::of_numbers(kernel, 0, numbers)),
-///     )
+///     .try_map_init(|| Ok::<_, FileError>(floats.reader()), |reader, span| reader.sum(kernel, span))
 ///     .fold(RootSum::default, |total, part| total.merge(&part), |total, other| total.merge(&other))
 ///     .run()?;
 /// assert_eq!(report.output, RootSum::of_range(kernel, 0..10_000));
@@ -116,19 +113,9 @@ impl Floats {
     pub fn reader(&self) -> Reader<'_> {
         Reader { floats: self, buffer: Vec::new() }
     }
-
-    /// The sum of the roots of a piece of the file.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read, or has become too short.
-    pub fn sum(&self, kernel: Kernel, reader: &mut Reader<'_>, span: Range<u64>) -> Result<RootSum, FileError> {
-        let first = span.start;
-        Ok(RootSum::of_numbers(kernel, first, reader.read(span)?))
-    }
 }
 
-/// Reads pieces of a file into a buffer that is used again.
+/// Gets at pieces of a file, read into a buffer that is used again if it is not mapped.
 #[derive(Debug)]
 pub struct Reader<'a> {
     floats: &'a Floats,
@@ -136,6 +123,16 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// The sum of the roots of a span of the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn sum(&mut self, kernel: Kernel, span: Range<u64>) -> Result<RootSum, FileError> {
+        let first = span.start;
+        Ok(RootSum::of_numbers(kernel, first, self.read(span)?))
+    }
+
     /// The numbers of a span of indexes.
     ///
     /// # Errors

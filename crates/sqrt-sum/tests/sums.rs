@@ -134,7 +134,7 @@ fn file_of(numbers: &[f64]) -> (tempfile::TempDir, Floats) {
 
 fn sum_file(floats: &Floats, kernel: Kernel, blocks: u32) -> RootSum {
     Pipeline::extract(floats.spans().blocks(blocks))
-        .try_map_init(|| Ok::<_, FileError>(floats.reader()), |reader, span| floats.sum(kernel, reader, span))
+        .try_map_init(|| Ok::<_, FileError>(floats.reader()), |reader, span| reader.sum(kernel, span))
         .fold(RootSum::default, |total, part| total.merge(&part), |total, other| total.merge(&other))
         .run()
         .unwrap()
@@ -202,7 +202,7 @@ fn wrong_files_are_clear_errors() {
     std::fs::write(&path, [0; 24]).unwrap();
     let floats = Floats::open(&path).unwrap();
     std::fs::write(&path, [0; 8]).unwrap();
-    let error = floats.sum(Kernel::detect(), &mut floats.reader(), 0..3).unwrap_err();
+    let error = floats.reader().sum(Kernel::detect(), 0..3).unwrap_err();
     assert!(matches!(error, FileError::Io { action: "read", .. }), "{error}");
     for outside in [0..4, 3..9, u64::MAX - 1..u64::MAX] {
         assert!(floats.reader().read(outside).is_err());
