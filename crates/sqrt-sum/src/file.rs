@@ -111,7 +111,7 @@ impl Floats {
     /// What a worker reads with.
     #[must_use]
     pub fn reader(&self) -> Reader<'_> {
-        Reader { floats: self, buffer: Vec::new() }
+        Reader { floats: self, buffer: Vec::new(), mapped: 0..0 }
     }
 }
 
@@ -120,6 +120,8 @@ impl Floats {
 pub struct Reader<'a> {
     floats: &'a Floats,
     buffer: Vec<[u8; 8]>,
+    /// The bytes of a map that were asked for last.
+    mapped: Range<usize>,
 }
 
 impl Reader<'_> {
@@ -146,7 +148,11 @@ impl Reader<'_> {
         }
         let len = (span.end - span.start) as usize;
         match origin {
-            Origin::Mapped(mapped) => Ok(mapped.bytes(span.start as usize * 8..span.end as usize * 8).as_chunks().0),
+            Origin::Mapped(mapped) => {
+                let bytes = span.start as usize * 8..span.end as usize * 8;
+                mapped.forget(std::mem::replace(&mut self.mapped, bytes.clone()));
+                Ok(mapped.bytes(bytes).as_chunks().0)
+            }
             Origin::Read(file) => {
                 if self.buffer.len() < len {
                     self.buffer.resize(len.max(READ_BLOCKS as usize * BLOCK), [0; 8]);

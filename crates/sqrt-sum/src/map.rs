@@ -1,4 +1,4 @@
-//! A file of numbers in memory. Its one unsafe call hands the contract on to the caller.
+//! A file of numbers in memory. Mapping hands its contract on to the caller.
 
 use memmap2::Mmap;
 use std::fs::File;
@@ -26,5 +26,15 @@ impl Mapped {
         #[cfg(target_os = "linux")]
         let _ = self.0.advise_range(memmap2::Advice::PopulateRead, range.start, range.len());
         &self.0[range]
+    }
+
+    /// Lets go of pages that will hardly be read again, so that little of a large file is resident. They can be read
+    /// nevertheless.
+    pub(crate) fn forget(&self, range: Range<usize>) {
+        // SAFETY: nothing was ever written to the map, so a page comes back from the file with the same bytes.
+        #[cfg(target_os = "linux")]
+        let _ = unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
+        #[cfg(not(target_os = "linux"))]
+        let _ = range;
     }
 }
