@@ -8,8 +8,10 @@
 //! | `ordered_words` | parallel work whose results come out in order |
 //! | `custom_stage` | a source, a per-worker state and a store of one's own |
 //! | `flights` | CSV in, SQLite out: [`flights`] |
+//! | `compress` | blocks of a stream compressed on every core, written in order: [`compress`] |
 //! | `sqrt_sum` | a sum with the same bits whoever adds what: [`sqrt_sum`] |
 
 pub mod bar;
+pub mod compress;
 pub mod flights;
 pub mod sqrt_sum;

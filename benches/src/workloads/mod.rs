@@ -1,5 +1,6 @@
 //! Whole jobs: what gristmill's workload crates do, beside what people use for it today.
 
+pub mod compress;
 pub mod sqrt_sum;
 
 use crate::contest::{Contest, Failure, Setup};
@@ -14,4 +15,4 @@ pub struct Workload {
 }
 
 /// All of them.
-pub const WORKLOADS: &[Workload] = &[sqrt_sum::SQRT_SUM];
+pub const WORKLOADS: &[Workload] = &[compress::COMPRESS, sqrt_sum::SQRT_SUM];

@@ -111,7 +111,9 @@ impl Encoding {
         self
     }
 
-    fn block_bytes(&self) -> usize {
+    /// The size of blocks, said or chosen.
+    #[must_use]
+    pub fn block_bytes(&self) -> usize {
         let chosen = match (self.format, self.level) {
             (Format::Gzip, _) => 1 << 20,
             (Format::Zstd, ..=1) => 2 << 20,
