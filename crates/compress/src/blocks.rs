@@ -3,19 +3,55 @@
 use crate::error::CompressError;
 use gristmill::{Source, Weight};
 use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// A piece of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A piece of a stream. When it is dropped its buffer goes back to be filled again.
+#[derive(Debug)]
 pub struct Block {
+    offset: u64,
+    bytes: Vec<u8>,
+    home: Arc<Spare>,
+}
+
+impl Block {
     /// Where in the stream it begins.
-    pub offset: u64,
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// What is in it.
-    pub bytes: Vec<u8>,
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.home.put(std::mem::take(&mut self.bytes));
+    }
 }
 
 impl Weight for Block {
     fn heap(&self) -> usize {
         self.bytes.capacity()
+    }
+}
+
+/// Buffers that nobody has in use: no more of them than blocks were in flight at once. A large buffer that is freed goes
+/// back to the system, and a new one costs a page fault every 4 KiB.
+#[derive(Debug, Default)]
+struct Spare(Mutex<Vec<Vec<u8>>>);
+
+impl Spare {
+    fn take(&self) -> Option<Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn put(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 }
 
@@ -26,11 +62,12 @@ pub struct Blocks<R> {
     block: usize,
     offset: u64,
     ended: bool,
+    spare: Arc<Spare>,
 }
 
 impl<R: Read> Blocks<R> {
     pub(crate) fn new(stream: R, block: usize) -> Self {
-        Blocks { stream, block, offset: 0, ended: false }
+        Blocks { stream, block, offset: 0, ended: false, spare: Arc::default() }
     }
 }
 
@@ -42,8 +79,9 @@ impl<R: Read> Source for Blocks<R> {
         if self.ended {
             return None;
         }
-        // As much as the last one had: the first one grows as it is read, in case the stream is short.
-        let mut bytes = Vec::with_capacity(self.block.min(self.offset.try_into().unwrap_or(usize::MAX)));
+        let mut bytes = self.spare.take().unwrap_or_default();
+        // The first one grows as it is read, in case the stream is short.
+        bytes.reserve_exact(self.block.min(self.offset.try_into().unwrap_or(usize::MAX)));
         let read = self.stream.by_ref().take(self.block as u64).read_to_end(&mut bytes);
         // A block that is not full is the last one, and after a failure nobody knows what would come next.
         self.ended = read.as_ref().map_or(true, |read| *read < self.block);
@@ -53,7 +91,7 @@ impl<R: Read> Source for Blocks<R> {
             Ok(0) if offset > 0 => None,
             Ok(read) => {
                 self.offset += read as u64;
-                Some(Ok(Block { offset, bytes }))
+                Some(Ok(Block { offset, bytes, home: Arc::clone(&self.spare) }))
             }
         }
     }

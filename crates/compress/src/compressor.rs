@@ -43,9 +43,9 @@ impl Compressor {
     ///
     /// When the library fails, as it does if there is no memory for its tables.
     pub fn compress(&mut self, block: &Block) -> Result<Vec<u8>, CompressError> {
-        let len = self.fill_scratch(&block.bytes);
+        let len = self.fill_scratch(block.bytes());
         let len =
-            len.map_err(|source| CompressError::Compress { format: self.format(), offset: block.offset, source })?;
+            len.map_err(|source| CompressError::Compress { format: self.format(), offset: block.offset(), source })?;
         Ok(self.scratch[..len].to_vec())
     }
 
