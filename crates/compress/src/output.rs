@@ -73,7 +73,7 @@ impl OutputFile {
     ///
     /// # Errors
     ///
-    /// When it cannot be made, the path is a directory, or there is a file that is to stay.
+    /// When it cannot be made, the path is that of a directory, a device or a pipe, or there is a file that is to stay.
     pub fn create(path: impl AsRef<Path>, existing: Existing) -> Result<Self, CompressError> {
         let path = path.as_ref().to_owned();
         let failed = |source: io::Error| CompressError::File { path: path.clone(), action: "create", source };
@@ -82,6 +82,10 @@ impl OutputFile {
         }
         if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
             return Err(failed(io::ErrorKind::AlreadyExists.into()));
+        }
+        // Renaming would replace a device or a pipe by a file.
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(failed(io::Error::other("it is no regular file")));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let file = temporary().tempfile_in(folder).map_err(failed)?;

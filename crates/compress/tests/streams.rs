@@ -282,6 +282,13 @@ fn places_where_no_file_can_be_are_refused() {
 
 #[cfg(unix)]
 #[test]
+fn devices_are_not_replaced() {
+    let error = OutputFile::create("/dev/null", Existing::Replace).unwrap_err();
+    assert!(chain(&error).ends_with("could not create `/dev/null`: it is no regular file"));
+}
+
+#[cfg(unix)]
+#[test]
 fn others_may_read_the_file_if_the_user_lets_them() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
