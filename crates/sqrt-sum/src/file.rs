@@ -18,7 +18,7 @@ const READ_BLOCKS: u32 = 8;
 /// *Read* ([`open`](Self::open)): the workers read, each into a buffer of its own, so nothing is handed over. If others
 /// change numbers meanwhile, some will be old and some new; if they cut the file off, that is an error.
 ///
-/// *Mapped* ([`map`](Self::map)): without a copy, so about twice as fast when the file is in memory. It is `unsafe`, as
+/// *Mapped* ([`map`](Self::map)): without a copy, so faster when the file is in memory. It is `unsafe`, as
 /// nobody may change the file meanwhile.
 ///
 /// # Examples
