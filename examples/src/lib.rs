@@ -12,7 +12,12 @@
 //! | `brc` | the One Billion Row Challenge: a table per worker, merged at the end |
 //! | `hash_tree` | checksums of trees and huge files: [`hash_tree`] |
 //! | `frames` | raw video scaled frame by frame, in order |
+//! | `compress` | blocks of a stream compressed on every core, written in order: [`compress`] |
+//! | `sqrt_sum` | a sum with the same bits whoever adds what: [`sqrt_sum`] |
 
+pub mod bar;
+pub mod compress;
 pub mod flights;
 pub mod hash_tree;
+pub mod sqrt_sum;
 pub mod text;

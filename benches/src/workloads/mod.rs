@@ -1,8 +1,10 @@
 //! Whole jobs: what gristmill's workload crates do, beside what people use for it today.
 
 pub mod brc;
+pub mod compress;
 pub mod frames;
 pub mod hash;
+pub mod sqrt_sum;
 pub mod words;
 
 use crate::contest::{Contest, Failure, Setup};
@@ -17,4 +19,5 @@ pub struct Workload {
 }
 
 /// All of them.
-pub const WORKLOADS: &[Workload] = &[hash::HASH, brc::BRC, words::WORDS, frames::FRAMES];
+pub const WORKLOADS: &[Workload] =
+    &[hash::HASH, brc::BRC, sqrt_sum::SQRT_SUM, words::WORDS, compress::COMPRESS, frames::FRAMES];

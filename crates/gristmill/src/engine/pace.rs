@@ -75,7 +75,8 @@ impl Pace {
         let nanos = self.costs.lock().iter().map(|cost| cost.nanos.load(Relaxed)).max().unwrap_or(0);
         let cost = (nanos as f64 / 1024.0).max(0.05);
         let most = (MOST_BYTES / item_bytes.max(1)).max(1);
-        let ramp = self.last.load(Relaxed).saturating_mul(RAMP).max(1);
+        // Until anything is known, the next item may cost as much as all before it: one at a time.
+        let ramp = if nanos == 0 { 1 } else { self.last.load(Relaxed).saturating_mul(RAMP).max(1) };
         let want = ((TARGET_NANOS / cost) as usize).clamp(1, most.min(ramp));
         self.last.store(want, Relaxed);
         match remaining {
@@ -126,6 +127,9 @@ mod tests {
     #[test]
     fn the_first_morsels_ramp_up() {
         let pace = Pace::new(None);
-        assert_eq!([0; 4].map(|_| pace.want(8, None, 2)), [1, 8, 64, 512]);
+        let cost = pace.cost();
+        assert_eq!([0; 4].map(|_| pace.want(8, None, 2)), [1, 1, 1, 1], "nothing is known yet");
+        cost.learn(10, 1);
+        assert_eq!([0; 4].map(|_| pace.want(8, None, 2)), [8, 64, 512, 4096]);
     }
 }
