@@ -7,7 +7,7 @@
 //! <!-- end overhead -->
 //! ```
 //!
-//! What is between them is replaced by tables of `NAME.jsonl`, which lies in the folder named like the page: for
+//! What is between them is replaced by tables of `NAME.jsonl`, if there is one in the folder named like the page: for
 //! `performance.md` in `performance`. Its first line says when, where and how it was measured.
 
 use std::fmt::Write;
@@ -46,20 +46,24 @@ pub fn fill(page: &Path) -> Result<(), Failure> {
     let text = fs::read_to_string(page).map_err(|error| format!("{}: {error}", page.display()))?;
     let filled = fill_places(&text, |name| {
         let results = page.with_extension("").join(name).with_extension("jsonl");
+        if !results.exists() {
+            return Ok(None);
+        }
         let lines = fs::read_to_string(&results).map_err(|error| format!("{}: {error}", results.display()))?;
-        tables(&lines).map_err(|error| format!("{}: {error}", results.display()).into())
+        tables(&lines).map(Some).map_err(|error| format!("{}: {error}", results.display()).into())
     })?;
     Ok(fs::write(page, filled)?)
 }
 
-fn fill_places(text: &str, mut tables: impl FnMut(&str) -> Result<String, Failure>) -> Result<String, Failure> {
+fn fill_places(text: &str, mut tables: impl FnMut(&str) -> Result<Option<String>, Failure>) -> Result<String, Failure> {
     let mut filled = String::new();
     let mut rest = text;
     while let Some((before, from_name)) = rest.split_once("<!-- begin ") {
         let (name, after_name) = from_name.split_once(" -->").ok_or("a comment that begins a place does not end")?;
         let end = format!("<!-- end {name} -->");
-        let (_, after) = after_name.split_once(&end).ok_or_else(|| format!("`{end}` is missing"))?;
-        write!(filled, "{before}<!-- begin {name} -->\n\n{}{end}", tables(name)?)?;
+        let (old, after) = after_name.split_once(&end).ok_or_else(|| format!("`{end}` is missing"))?;
+        let between = tables(name)?.map_or_else(|| old.to_owned(), |new| format!("\n\n{new}"));
+        write!(filled, "{before}<!-- begin {name} -->{between}{end}")?;
         rest = after;
     }
     Ok(filled + rest)
@@ -147,8 +151,9 @@ mod tests {
     #[test]
     fn only_what_is_between_the_marks_is_replaced() {
         let page = "before\n<!-- begin x -->\nold\n<!-- end x -->\nafter";
-        let filled = fill_places(page, |name| Ok(format!("new {name}\n"))).unwrap();
+        let filled = fill_places(page, |name| Ok(Some(format!("new {name}\n")))).unwrap();
         assert_eq!(filled, "before\n<!-- begin x -->\n\nnew x\n<!-- end x -->\nafter");
-        assert!(fill_places("<!-- begin x -->", |_| Ok(String::new())).is_err());
+        assert_eq!(fill_places(page, |_| Ok(None)).unwrap(), page);
+        assert!(fill_places("<!-- begin x -->", |_| Ok(None)).is_err());
     }
 }
