@@ -12,7 +12,9 @@
 use anyhow::{Context, ensure};
 use gristmill::{Bytes, Chunks, Monitor, Pipeline, Report};
 use gristmill_brc::{Piece, Tally, pieces};
-use gristmill_examples::text::{Arguments, line_of, open_map, print, progress};
+use gristmill_examples::bar;
+use gristmill_examples::program::print;
+use gristmill_examples::text::{Arguments, line_of, open_map};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -52,12 +54,12 @@ fn count(path: &Path, arguments: &Arguments<()>) -> anyhow::Result<Report<Tally>
         let file = unsafe { open_map(path) }?;
         let run = Pipeline::extract(pieces(&file, TARGET.get())).named("cut").monitor(&monitor);
         let run = run.fold(Tally::new, Tally::add, Tally::merge).named("tally");
-        progress::watch(&monitor, expected, || run.run())
+        bar::watch(&monitor, Some(expected), || run.run())
     } else {
         let chunks = Chunks::open(path)?.target(TARGET).lines();
         let run = Pipeline::extract(chunks).named("read").monitor(&monitor);
         let run = run.fold(Tally::new, |tally, chunk| tally.add(Piece::from(&chunk)), Tally::merge).named("tally");
-        progress::watch(&monitor, expected, || run.run())
+        bar::watch(&monitor, Some(expected), || run.run())
     };
     report.with_context(|| format!("`{}` could not be counted", path.display()))
 }

@@ -8,38 +8,23 @@
 //! Without arguments it reads the flights of January 2013 that come with the project. Rows that cannot be parsed go to a
 //! file of their own with path, line and reason. What was counted on the way is compared with what the database says.
 //! The parts are in `src/flights/`; `run` there holds the pipeline.
-#![allow(clippy::print_stderr, reason = "it is a program: this is how it speaks")]
 
 use anyhow::Context;
 use gristmill_examples::flights::args::{self, Command, HELP, Options};
 use gristmill_examples::flights::tables::TablePaths;
 use gristmill_examples::flights::{Job, run};
-use std::io::{ErrorKind, Write, stdout};
+use gristmill_examples::program::{end, print, refuse};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tempfile::TempDir;
-
-/// The run failed.
-const FAILED: u8 = 1;
-/// There was no run, as the command line was wrong.
-const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let done = match args::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => print(HELP),
         Ok(Command::Run(options)) => fly(options),
-        Err(error) => {
-            eprintln!("error: {error}\n\nTry --help.");
-            return ExitCode::from(USAGE);
-        }
+        Err(error) => return refuse(&error),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(FAILED)
-        }
-    }
+    end(done)
 }
 
 fn fly(options: Options) -> anyhow::Result<()> {
@@ -72,13 +57,4 @@ fn beside(database: &std::path::Path) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
     path.push(".rejected.tsv");
     path.into()
-}
-
-/// Prints to whatever standard output is: a pipe that nobody reads any more is no failure, a full disk is.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("could not print"),
-        _ => Ok(()),
-    }
 }

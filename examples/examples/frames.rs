@@ -7,13 +7,13 @@
 //!
 //! Without arguments it makes a clip of its own, scales it, and checks every frame of the result against one that was
 //! scaled alone.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program: this is how it speaks")]
 
 use anyhow::{Context, ensure};
 use gristmill::prelude::*;
-use gristmill::{Bytes, Report};
+use gristmill::{Bytes, Monitor, Report};
+use gristmill_examples::bar;
+use gristmill_examples::program::{end, print, refuse};
 use gristmill_frames::{Clip, Format, FormatError, Frame, Histogram, Scaler, Writer};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -44,26 +44,14 @@ struct Options {
 fn main() -> ExitCode {
     let options = match parse() {
         Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("error: {error}\n\nTry --help.");
-            return ExitCode::from(2);
-        }
+        Ok(None) => return end(print(HELP)),
+        Err(error) => return refuse(&error),
     };
     let done = match &options.paths {
-        Some((input, output)) => scale(input, output, &options).map(|result| print_result(&result)),
+        Some((input, output)) => scale(input, output, &options).and_then(|result| print_result(&result)),
         None => demonstrate(&options),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    end(done)
 }
 
 fn parse() -> Result<Option<Options>, lexopt::Error> {
@@ -112,24 +100,24 @@ fn scale(input: &Path, output: &Path, options: &Options) -> anyhow::Result<Scale
     let (width, height) = size(&from, options.width);
     let scaler = Scaler::new(&from, width, height)?;
     let to = scaler.format().clone();
-    let bar = progress_bar(input, &from);
+    let monitor = Monitor::new();
+    let bytes = input.metadata().map_or(0, |metadata| metadata.len());
+    let expected = bytes / from.frame_bytes() as u64;
     let luma = Mutex::new(Histogram::default());
-    let report = Pipeline::extract(clip)
+    let run = Pipeline::extract(clip)
+        .monitor(&monitor)
         .map_init(|| Ok::<_, FormatError>(scaler.clone()), |scaler, frame: Frame| scaler.scale(&frame))
         .named("scale")
         .weigh()
         .inspect(|frame| {
             let histogram = frame.luma_histogram(&to);
             luma.lock().unwrap_or_else(PoisonError::into_inner).merge(&histogram);
-            bar.inc(1);
         })
         .named("histogram")
         .ordered()
         .memory_budget(options.memory)
-        .store(Writer::create(output, to.clone())?)
-        .run();
-    bar.finish_and_clear();
-    let report = report?;
+        .store(Writer::create(output, to.clone())?);
+    let report = bar::watch(&monitor, Some(expected), || run.run())?;
     let frames = report.totals().stored;
     let luma = luma.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Scaled { from, to, frames, luma, report })
@@ -142,27 +130,14 @@ fn size(from: &Format, width: Option<u32>) -> (u32, u32) {
     (width, u32::try_from(height).unwrap_or(u32::MAX).max(1))
 }
 
-fn progress_bar(input: &Path, format: &Format) -> ProgressBar {
-    let bytes = input.metadata().map_or(0, |metadata| metadata.len());
-    let bar = ProgressBar::new(bytes / format.frame_bytes().max(1) as u64);
-    bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} frames, {per_sec}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
-}
-
-fn print_result(result: &Scaled) {
+fn print_result(result: &Scaled) -> anyhow::Result<()> {
     let Scaled { from, to, frames, luma, report } = result;
-    println!("{from}\n→ {to}\n");
-    println!("{frames} frames, average brightness {:.1} of 255", luma.mean());
-    if let Some(store) = report.stage("store") {
-        let [half, most, almost] = store.latency;
-        println!(
-            "from the file to the file: half of the frames in {half:.1?}, 95 % in {most:.1?}, 99 % in {almost:.1?}"
-        );
-    }
-    println!("\n{report}");
+    let [half, most, almost] = report.stage("store").map_or([Duration::ZERO; 3], |store| store.latency);
+    print(&format!(
+        "{from}\n→ {to}\n\n{frames} frames, average brightness {:.1} of 255\nfrom the file to the file: half of the frames \
+         in {half:.1?}, 95 % in {most:.1?}, 99 % in {almost:.1?}\n\n{report}\n",
+        luma.mean()
+    ))
 }
 
 /// Makes a clip, scales it, and looks at every frame of the result.
@@ -174,7 +149,7 @@ fn demonstrate(options: &Options) -> anyhow::Result<()> {
     Pipeline::extract(0..120usize).map(picture).ordered().store(Writer::create(&input, format.clone())?).run()?;
 
     let result = scale(&input, &output, options)?;
-    print_result(&result);
+    print_result(&result)?;
 
     ensure!(result.frames == 120, "there should be 120 frames, not {}", result.frames);
     let (width, height) = (result.to.width(), result.to.height());

@@ -11,7 +11,9 @@
 
 use anyhow::{Context, ensure};
 use gristmill::{Bytes, Chunks, Monitor, Pipeline, Report};
-use gristmill_examples::text::{self, Arguments, open_map, print, progress};
+use gristmill_examples::bar;
+use gristmill_examples::program::print;
+use gristmill_examples::text::{self, Arguments, open_map};
 use gristmill_word_count::{Case, Counter, Counts, Words, pieces};
 use lexopt::{Parser, ValueExt};
 use std::fmt::Write;
@@ -80,12 +82,12 @@ fn count(path: &Path, arguments: &Arguments<Options>) -> anyhow::Result<Counts> 
         let file = unsafe { open_map(path) }?;
         let run = Pipeline::extract(pieces(&file, TARGET.get())).named("cut").monitor(&monitor);
         let run = run.fold(Counter::new, Counter::add, Counter::merge).named("count");
-        progress::watch(&monitor, expected, || run.run())
+        bar::watch(&monitor, Some(expected), || run.run())
     } else {
         let chunks = Chunks::open(path)?.target(TARGET).lines();
         let run = Pipeline::extract(chunks).named("read").monitor(&monitor);
         let run = run.fold(Counter::new, Counter::add, Counter::merge).named("count");
-        progress::watch(&monitor, expected, || run.run())
+        bar::watch(&monitor, Some(expected), || run.run())
     };
     let report = report.with_context(|| format!("`{}` could not be counted", path.display()))?;
     let (counter, report) = report.into_parts();

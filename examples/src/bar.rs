@@ -1,7 +1,7 @@
-//! A progress bar on a terminal, for programs that know how many items will come.
+//! A progress bar, on a terminal.
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
-use gristmill::Monitor;
+use gristmill::{Monitor, Report};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::time::Duration;
@@ -9,9 +9,20 @@ use std::time::Duration;
 /// How often the bar is drawn.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Calls `run` while a thread draws how many items have left the source. If standard error is not a terminal there is
-/// neither a bar nor a thread. With `None` for the number expected, there is a count and no bar.
+/// Calls `run` while a thread draws how many items have left the source, from the counters of the run: the workers know
+/// nothing of it. If standard error is not a terminal there is neither a bar nor a thread. With `None` for the number
+/// expected, there is a count and no bar.
 pub fn watch<T>(monitor: &Monitor, expected: Option<u64>, run: impl FnOnce() -> T) -> T {
+    watch_saying(monitor, expected, |_| String::new(), run)
+}
+
+/// [`watch`], with a few words beside the bar.
+pub fn watch_saying<T>(
+    monitor: &Monitor,
+    expected: Option<u64>,
+    say: impl Fn(&Report) -> String + Send,
+    run: impl FnOnce() -> T,
+) -> T {
     if !stderr().is_terminal() {
         return run();
     }
@@ -20,7 +31,10 @@ pub fn watch<T>(monitor: &Monitor, expected: Option<u64>, run: impl FnOnce() -> 
         scope.spawn(move || {
             let bar = bar(expected);
             while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
-                bar.set_position(monitor.snapshot().map_or(0, |snapshot| snapshot.totals().extracted));
+                if let Some(snapshot) = monitor.snapshot() {
+                    bar.set_position(snapshot.totals().extracted);
+                    bar.set_message(say(&snapshot));
+                }
             }
             bar.finish_and_clear();
         });
@@ -32,7 +46,8 @@ pub fn watch<T>(monitor: &Monitor, expected: Option<u64>, run: impl FnOnce() -> 
 
 fn bar(expected: Option<u64>) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(expected, ProgressDrawTarget::stderr());
-    let template = if expected.is_some() { "{bar:40} {percent:>3}%  {elapsed}" } else { "{pos} pieces  {elapsed}" };
+    let template =
+        if expected.is_some() { "{bar:40} {percent:>3}%  {msg}  {elapsed}" } else { "{pos} pieces  {msg}  {elapsed}" };
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,

@@ -19,5 +19,6 @@ pub mod bar;
 pub mod compress;
 pub mod flights;
 pub mod hash_tree;
+pub mod program;
 pub mod sqrt_sum;
 pub mod text;

@@ -20,13 +20,13 @@ pub mod args;
 pub mod code;
 pub mod database;
 pub mod flight;
-pub mod progress;
 pub mod rejected;
 pub mod source;
 pub mod summary;
 pub mod tables;
 pub mod tally;
 
+use crate::bar;
 use anyhow::{Context, ensure};
 use database::{Draft, Existing};
 use flight::{Flight, FlightRow};
@@ -110,11 +110,17 @@ pub fn run(job: &Job) -> anyhow::Result<Summary> {
         .group_by(|row: &FlightRow<'_>| Key::of(&row.flight))
         .fold(Tally::default, |tally, row| tally.add(&row.flight), |tally, other| tally.merge(&other))
         .named("group");
-    let report = progress::watch(&monitor, expected_pieces, || pipeline.run())
+    let report = bar::watch_saying(&monitor, Some(expected_pieces), progress, || pipeline.run())
         .with_context(|| format!("the run failed, and `{}` was not written", job.database.display()))?;
     let stored = rows.stored_rows();
     drop(rows);
     finish(job, draft, stored, report)
+}
+
+/// What is said beside the progress bar.
+fn progress(snapshot: &Report) -> String {
+    let rows = snapshot.stage("enrich").map_or(0, |stage| stage.items_out);
+    format!("{rows} rows, {} rejected", snapshot.totals().dead)
 }
 
 /// Reads the figures back, compares them with those taken on the way, and puts the database in its place.

@@ -1,12 +1,11 @@
 //! What the programs that read one large file of text have in common: `brc` and `word_count`.
 
-pub mod progress;
-
+use crate::program::{end, print, refuse};
 use anyhow::{Context, bail};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write, stdout};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -38,29 +37,14 @@ impl Options for () {
     }
 }
 
-/// The run failed.
-const FAILED: u8 = 1;
-/// There was no run, as the command line was wrong.
-const USAGE: u8 = 2;
-
 /// Reads the command line, and prints the help or calls `run`.
-#[allow(clippy::print_stderr, reason = "called by programs: this is how they speak")]
 pub fn main<O: Options>(help: &str, run: impl FnOnce(Arguments<O>) -> anyhow::Result<()>) -> ExitCode {
     let done = match parse(std::env::args_os().skip(1)) {
         Ok(Some(arguments)) => run(arguments),
         Ok(None) => print(help),
-        Err(error) => {
-            eprintln!("error: {error}\n\nTry --help.");
-            return ExitCode::from(USAGE);
-        }
+        Err(error) => return refuse(&error),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(FAILED)
-        }
-    }
+    end(done)
 }
 
 /// `None` when help is asked for.
@@ -82,19 +66,6 @@ fn parse<O: Options>(arguments: impl Iterator<Item = OsString>) -> Result<Option
         }
     }
     Ok(Some(parsed))
-}
-
-/// Prints to whatever standard output is: a pipe that nobody reads any more is no failure, a full disk is.
-///
-/// # Errors
-///
-/// If it cannot be written to.
-pub fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("could not print"),
-        _ => Ok(()),
-    }
 }
 
 /// Maps a file.
