@@ -31,10 +31,16 @@ struct Heading {
 struct Line {
     case: String,
     contender: String,
-    /// Absent where items are not the unit.
-    ns_per_item: Option<f64>,
+    ns_per_item: f64,
     median_s: f64,
     peak_rss_mib: Option<f64>,
+}
+
+/// What a table counts: the cost of an item, or the time of a job.
+#[derive(Debug, Clone, Copy)]
+enum Unit {
+    Nanos,
+    Seconds,
 }
 
 /// Fills the places for tables on a page.
@@ -74,23 +80,27 @@ fn tables(results: &str) -> Result<String, Failure> {
     let (heading, lines) = results.split_once('\n').ok_or("it has no line that says how it was measured")?;
     let Heading { date, machine, command } = serde_json::from_str(heading)?;
     let lines = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Line>, _>>()?;
+    let unit = if command.contains(" overhead ") { Unit::Nanos } else { Unit::Seconds };
     let mut text = format!("`{command}`, {date}, {machine}.\n\n");
     for table in distinct(lines.iter().map(|line| split(&line.case).1)) {
         let lines: Vec<&Line> = lines.iter().filter(|line| split(&line.case).1 == table).collect();
-        write_table(&mut text, table, &lines)?;
+        write_table(&mut text, table, &lines, unit)?;
     }
     Ok(text)
 }
 
-fn write_table(text: &mut String, name: &str, lines: &[&Line]) -> std::fmt::Result {
+fn write_table(text: &mut String, name: &str, lines: &[&Line], unit: Unit) -> std::fmt::Result {
     let columns = distinct(lines.iter().map(|line| split(&line.case).0));
-    let unit = if lines.iter().all(|line| line.ns_per_item.is_some()) { "ns an item" } else { "seconds" };
-    writeln!(text, "| {name}, {unit} | {} | most memory, MiB |", columns.join(" | "))?;
+    let unit_name = match unit {
+        Unit::Nanos => "ns an item",
+        Unit::Seconds => "seconds",
+    };
+    writeln!(text, "| {name}, {unit_name} | {} | most memory, MiB |", columns.join(" | "))?;
     writeln!(text, "| --- |{} ---: |", " ---: |".repeat(columns.len()))?;
     for contender in distinct(lines.iter().map(|line| line.contender.as_str())) {
         let of = |column: &str| lines.iter().find(|line| line.contender == contender && split(&line.case).0 == column);
         let cells: Vec<String> =
-            columns.iter().map(|column| of(column).map_or("–".into(), |line| cell(line))).collect();
+            columns.iter().map(|column| of(column).map_or("–".into(), |line| cell(line, unit))).collect();
         let peaks = lines.iter().filter(|line| line.contender == contender).filter_map(|line| line.peak_rss_mib);
         let peak = peaks.reduce(f64::max).map_or("–".into(), |mib| format!("{mib:.0}"));
         let contender = if contender == "gristmill" { "**gristmill**" } else { contender };
@@ -99,11 +109,11 @@ fn write_table(text: &mut String, name: &str, lines: &[&Line]) -> std::fmt::Resu
     writeln!(text)
 }
 
-fn cell(line: &Line) -> String {
-    match line.ns_per_item {
-        Some(nanos) if nanos < 100.0 => format!("{nanos:.1}"),
-        Some(nanos) => format!("{nanos:.0}"),
-        None => format!("{:.3}", line.median_s),
+fn cell(line: &Line, unit: Unit) -> String {
+    match unit {
+        Unit::Nanos if line.ns_per_item < 100.0 => format!("{:.1}", line.ns_per_item),
+        Unit::Nanos => format!("{:.0}", line.ns_per_item),
+        Unit::Seconds => format!("{:.3}", line.median_s),
     }
 }
 
@@ -128,7 +138,7 @@ mod tests {
     use super::*;
 
     const RESULTS: &str = "\
-{\"date\": \"2026-01-02\", \"machine\": \"a machine\", \"command\": \"a command\"}
+{\"date\": \"2026-01-02\", \"machine\": \"a machine\", \"command\": \"compare -- overhead --json\"}
 {\"case\": \"0ns w1\", \"contender\": \"gristmill\", \"ns_per_item\": 4.25, \"median_s\": 1, \"peak_rss_mib\": 3.2}
 {\"case\": \"1us w1\", \"contender\": \"gristmill\", \"ns_per_item\": 1001.2, \"median_s\": 1, \"peak_rss_mib\": 4.9}
 {\"case\": \"1us w1\", \"contender\": \"loop\", \"ns_per_item\": 1000, \"median_s\": 1, \"peak_rss_mib\": null}
@@ -137,7 +147,7 @@ mod tests {
     #[test]
     fn results_become_a_table() {
         let expected = "\
-`a command`, 2026-01-02, a machine.
+`compare -- overhead --json`, 2026-01-02, a machine.
 
 | w1, ns an item | 0ns | 1us | most memory, MiB |
 | --- | ---: | ---: | ---: |

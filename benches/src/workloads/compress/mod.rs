@@ -138,7 +138,7 @@ fn contests(setup: &Setup) -> Result<Vec<Contest>, Failure> {
     let kib = input.metadata()?.len() >> 10;
     let cases = [(Encoding::zstd(), 3), (Encoding::zstd(), 1), (Encoding::gzip(), 6)];
     let contests = cases.into_iter().map(|(encoding, level)| {
-        let case = format!("{}-{level} KiB of source code", encoding.format());
+        let case = format!("{}-{level} source code", encoding.format());
         Contest { entrants: entrants(encoding.level(level), level, &input, &setup.data), case, items: kib }
     });
     Ok(contests.collect())
