@@ -31,6 +31,10 @@ pub(crate) enum ErrorKind {
     Setting { setting: &'static str, problem: String },
     #[error("the run was cancelled")]
     Cancelled,
+    #[error("the simulation crashed the run at event {event}")]
+    Crashed { event: u64 },
+    #[error("the run hangs: the simulation gave it up at event {event}")]
+    Hangs { event: u64 },
 }
 
 impl Error {
@@ -69,6 +73,18 @@ impl Error {
         matches!(self.0.kind, ErrorKind::Panicked { .. })
     }
 
+    /// Whether a [simulation](crate::testing::Simulation) crashed the run on purpose.
+    #[must_use]
+    pub fn is_crash(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Crashed { .. })
+    }
+
+    /// Whether a [simulation](crate::testing::Simulation) found that the run does not end.
+    #[must_use]
+    pub fn is_hang(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Hangs { .. })
+    }
+
     /// The stage that failed.
     #[must_use]
     pub fn stage_name(&self) -> Option<&str> {
@@ -77,7 +93,7 @@ impl Error {
             | ErrorKind::Panicked { stage, .. }
             | ErrorKind::TooMany { stage, .. }
             | ErrorKind::Stage { stage, .. } => Some(stage),
-            ErrorKind::Setting { .. } | ErrorKind::Cancelled => None,
+            _ => None,
         }
     }
 

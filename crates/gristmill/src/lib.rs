@@ -67,6 +67,7 @@
 pub mod prelude;
 pub mod source;
 pub mod store;
+pub mod testing;
 
 mod cancel;
 pub mod chunk;
@@ -76,6 +77,7 @@ mod monitor;
 mod op;
 mod pipeline;
 mod policy;
+mod random;
 mod report;
 mod weight;
 

@@ -11,12 +11,14 @@ use super::morsel::{Draining, Morsel, Origin};
 use super::plan::{AnyInlet, Inlet, Node, Plan, Step};
 use super::segment::Runner;
 use super::shared::Shared;
+use super::task::{Task, Turned};
 use crate::op::Operator;
 use crate::weight::Scale;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// A thread takes so much work at a time.
 const SHARE_NANOS: u64 = 20_000;
@@ -70,6 +72,35 @@ struct Part<Out> {
     positions: Vec<u64>,
 }
 
+/// One of the threads of a blocking stage.
+struct Hand<'env, In, Op: Operator<'env, In>>(Arc<BlockingNode<'env, In, Op>>);
+
+/// What a thread finds to do.
+enum Taken<'env, In, Op: Operator<'env, In>> {
+    /// These items, from this place of their morsel on.
+    Share(Vec<In>, usize, Arc<Assembly<'env, In, Op>>),
+    Nothing,
+    /// There will be nothing any more.
+    Over,
+}
+
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> Task<'env> for Hand<'env, In, Op> {
+    fn turn(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
+        let Hand(node) = self;
+        let waited_from = node.shared.now();
+        let (items, first, assembly) = match node.take_share(patience) {
+            Taken::Share(items, first, assembly) => (items, first, assembly),
+            Taken::Nothing => return Turned::Idle,
+            Taken::Over => return Turned::Ended,
+        };
+        let began = node.shared.now();
+        node.runner.lead().starved_nanos.fetch_add(began - waited_from, Ordering::Relaxed);
+        node.process((items, first, assembly), began, driver);
+        driver.settle();
+        Turned::Worked
+    }
+}
+
 impl<'env, In, Op: Operator<'env, In>> Drop for Job<'env, In, Op> {
     fn drop(&mut self) {
         self.assembly.shared.lost.fetch_add(self.rest.len() as u64, Ordering::Relaxed);
@@ -112,8 +143,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         });
         plan.nodes.push(Arc::clone(&node) as Arc<dyn Node<'env> + 'env>);
         for number in 0..threads {
-            let worker = Arc::clone(&node);
-            plan.add_thread(format!("{name}-{number}"), move |driver| worker.work(driver));
+            plan.add_task(format!("{name}-{number}"), Hand(Arc::clone(&node)));
         }
         let ending = Arc::clone(&node);
         plan.endings.push(Box::new(move |outcome| {
@@ -123,23 +153,13 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         node
     }
 
-    fn work(&self, driver: Driver<'_, 'env>) {
-        loop {
-            let waited_from = self.shared.now();
-            let Some(share) = self.take_share() else { break };
-            let began = self.shared.now();
-            self.runner.lead().starved_nanos.fetch_add(began - waited_from, Ordering::Relaxed);
-            self.process(share, began, driver);
-            driver.settle();
-        }
-    }
-
     /// Waits for the next few items.
-    fn take_share(&self) -> Option<(Vec<In>, usize, Arc<Assembly<'env, In, Op>>)> {
+    fn take_share(&self, patience: Duration) -> Taken<'env, In, Op> {
         let mut state = self.state.lock();
+        let mut waited = false;
         loop {
             if self.over.load(Ordering::Acquire) || self.shared.is_stopped() {
-                return None;
+                return Taken::Over;
             }
             if let Some(job) = state.jobs.front_mut() {
                 let first = job.next;
@@ -150,9 +170,13 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
                 if job.rest.len() == 0 {
                     state.jobs.pop_front();
                 }
-                return Some((items, first, assembly));
+                return Taken::Share(items, first, assembly);
             }
-            self.arrival.wait(&mut state);
+            if waited {
+                return Taken::Nothing;
+            }
+            self.arrival.wait_for(&mut state, patience);
+            waited = true;
         }
     }
 
@@ -185,6 +209,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         // Several threads share the work, so an item costs the pipeline less than it costs a thread.
         self.runner.cost.learn(took / self.threads as u64, taken as u64);
         part.positions = (0..part.out.len()).map(|index| origin.position(index)).collect();
+        driver.pause();
         self.put_together(&assembly, part, taken, driver);
         // Last, as the drop of what is left may unwind.
         drop(rest);

@@ -8,6 +8,7 @@ use super::Driver;
 use super::gate::Permit;
 use super::plan::DeadEnd;
 use super::shared::Shared;
+use super::task::{Task, Turned};
 use crate::error::{BoxError, Error, panic_message};
 use crate::policy::DeadLetter;
 use crate::store::Store;
@@ -55,52 +56,10 @@ impl<T, E> DeadQueue<T, E> {
         DeadQueue { shared, state: Mutex::new(state), arrival: Condvar::new() }
     }
 
-    /// Stores letters until the queue is closed and empty; then closes the store.
-    pub(crate) fn run<S>(&self, mut store: S, stage: &str, driver: Driver<'_, '_>)
-    where
-        S: Store<DeadLetter<T, E>>,
-        S::Error: Into<BoxError>,
-    {
-        let mut works = true;
-        let mut fresh = false;
-        loop {
-            match self.next(fresh.then_some(self.shared.flush_interval)) {
-                // Once the store has failed the run is aborted, and its error says that letters are missing.
-                Next::Letter(letter, permit) => {
-                    works = works && self.attempt(stage, "store a dead letter", || store.store(letter));
-                    fresh = works;
-                    drop(permit);
-                    driver.settle();
-                }
-                Next::Idle => {
-                    works = self.attempt(stage, "flush its dead letters", || store.flush());
-                    fresh = false;
-                }
-                Next::Closed => break,
-            }
-        }
-        self.attempt(stage, "finish its dead letters", || store.finish(self.shared.outcome()));
-    }
-
-    /// Calls the store; what fails or panics aborts the run.
-    fn attempt<Failure: Into<BoxError>>(
-        &self,
-        stage: &str,
-        action: &'static str,
-        call: impl FnOnce() -> Result<(), Failure>,
-    ) -> bool {
-        let error = match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(Ok(())) => return true,
-            Ok(Err(error)) => error.into(),
-            Err(payload) => panic_message(payload).into(),
-        };
-        self.shared.abort(Error::stage(stage, action, error));
-        false
-    }
-
-    /// Waits for the next letter, for `limit` if there is one.
-    fn next(&self, limit: Option<Duration>) -> Next<T, E> {
+    /// Waits for the next letter, for `patience` at most.
+    fn next(&self, patience: Duration) -> Next<T, E> {
         let mut state = self.state.lock();
+        let mut waited = false;
         loop {
             if let Some((letter, permit)) = state.letters.pop_front() {
                 return Next::Letter(letter, permit);
@@ -108,18 +67,89 @@ impl<T, E> DeadQueue<T, E> {
             if state.closed {
                 return Next::Closed;
             }
-            match limit {
-                Some(limit) if self.arrival.wait_for(&mut state, limit).timed_out() => return Next::Idle,
-                Some(_) => {}
-                None => self.arrival.wait(&mut state),
+            if waited {
+                return Next::Nothing;
             }
+            self.arrival.wait_for(&mut state, patience);
+            waited = true;
         }
     }
 }
 
 enum Next<T, E> {
     Letter(DeadLetter<T, E>, Permit),
-    /// Nothing has come for a while.
-    Idle,
+    Nothing,
     Closed,
+}
+
+/// Stores letters until their queue is closed and empty; then closes the store.
+pub(crate) struct Burial<T, E, S> {
+    queue: Arc<DeadQueue<T, E>>,
+    store: S,
+    stage: String,
+    /// The store has not failed.
+    works: bool,
+    /// When the last letter was stored, if nothing was flushed since.
+    fresh_since: Option<u64>,
+}
+
+impl<'env, T, E, S> Task<'env> for Burial<T, E, S>
+where
+    T: Send,
+    E: Send,
+    S: Store<DeadLetter<T, E>>,
+    S::Error: Into<BoxError>,
+{
+    fn turn(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
+        match self.queue.next(patience.min(self.until_flush())) {
+            Next::Letter(letter, permit) => {
+                // Once the store has failed the run is aborted, and its error says that letters are missing.
+                self.works = self.works && self.attempt("store a dead letter", |store| store.store(letter));
+                self.fresh_since = self.works.then(|| self.queue.shared.now());
+                drop(permit);
+                driver.settle();
+                Turned::Worked
+            }
+            Next::Nothing if self.until_flush().is_zero() => {
+                self.fresh_since = None;
+                self.works = self.attempt("flush its dead letters", S::flush);
+                Turned::Worked
+            }
+            Next::Nothing => Turned::Idle,
+            Next::Closed => {
+                let outcome = self.queue.shared.outcome();
+                self.attempt("finish its dead letters", |store| store.finish(outcome));
+                Turned::Ended
+            }
+        }
+    }
+}
+
+impl<T, E, S> Burial<T, E, S>
+where
+    S: Store<DeadLetter<T, E>>,
+    S::Error: Into<BoxError>,
+{
+    pub(crate) fn new(queue: Arc<DeadQueue<T, E>>, store: S, stage: String) -> Self {
+        Burial { queue, store, stage, works: true, fresh_since: None }
+    }
+
+    /// How long it takes until something is to be flushed.
+    fn until_flush(&self) -> Duration {
+        let shared = &self.queue.shared;
+        self.fresh_since.map_or(Duration::MAX, |since| {
+            shared.flush_interval.saturating_sub(Duration::from_nanos(shared.now().saturating_sub(since)))
+        })
+    }
+
+    /// Calls the store; what fails or panics aborts the run.
+    fn attempt(&mut self, action: &'static str, call: impl FnOnce(&mut S) -> Result<(), S::Error>) -> bool {
+        let error = match catch_unwind(AssertUnwindSafe(|| call(&mut self.store))) {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => error.into(),
+            Err(payload) => panic_message(payload).into(),
+        };
+        self.queue.shared.abort(Error::stage(&self.stage, action, error));
+        false
+    }
 }

@@ -4,9 +4,10 @@
 //! a thread, which puts items into an *intake*; the workers take what is there. Nobody has to flush: an idle worker is
 //! woken by the first item, and busy workers come back for the rest, so an item waits only while every worker is busy.
 
-use super::gate::Gate;
+use super::gate::{Charge, Gate};
 use super::plan::Plan;
 use super::shared::Shared;
+use super::task::{Task, Turned};
 use super::{Driver, Head};
 use crate::error::{Error, panic_message};
 use crate::report::{StageCell, Tally};
@@ -14,9 +15,9 @@ use crate::source::{Source, TimedOut};
 use crate::weight::Scale;
 use parking_lot::{Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Where a segment gets the items of a source.
@@ -192,6 +193,8 @@ impl<S: Source> Inline<'_, S> {
 struct Intake<T> {
     state: Mutex<Laid<T>>,
     room: Condvar,
+    /// Where its items are counted.
+    cell: OnceLock<Arc<StageCell>>,
 }
 
 struct Laid<T> {
@@ -201,7 +204,6 @@ struct Laid<T> {
     /// When the first was laid down.
     born: u64,
     ended: bool,
-    cell: Option<Arc<StageCell>>,
 }
 
 /// How long a source is waited for before looking whether the run goes on.
@@ -218,56 +220,120 @@ where
     S::Item: 'env,
     S::Error: 'env,
 {
-    let laid = Laid { items: Vec::new(), weights: Vec::new(), born: 0, ended: false, cell: None };
-    let intake = Arc::new(Intake { state: Mutex::new(laid), room: Condvar::new() });
+    let laid = Laid { items: Vec::new(), weights: Vec::new(), born: 0, ended: false };
+    let intake = Arc::new(Intake { state: Mutex::new(laid), room: Condvar::new(), cell: OnceLock::new() });
     let feed = IntakeFeed { intake: Arc::clone(&intake) };
     let (left, gate) = (Arc::clone(&intake), Arc::clone(&plan.shared.gate));
     plan.endings.push(Box::new(move |_| {
         left.sweep(&gate);
         Ok(())
     }));
-    plan.add_thread(name.clone(), move |driver| {
-        let mut source = source;
-        let drawn = catch_unwind(AssertUnwindSafe(|| draw(&intake, &mut source, &scale, driver)));
-        let dropped = catch_unwind(AssertUnwindSafe(move || drop(source)));
-        if let Err(payload) = drawn.and(dropped) {
-            driver.abort(Error::stage(&name, "go on, as it panicked", panic_message(payload).into()));
-        }
-        intake.state.lock().ended = true;
-        driver.notify();
-    });
+    let source = Some(source);
+    plan.add_task(name.clone(), Drawing { name, source, scale, intake, held: None });
     Box::new(feed)
 }
 
 /// Pulls a source until it ends or the run does.
-fn draw<'env, S: Source>(
-    intake: &Intake<Yield<S>>,
-    source: &mut S,
-    scale: &Scale<'env, Yield<S>>,
-    driver: Driver<'_, 'env>,
-) {
-    let shared = driver.shared();
-    let cell = intake.state.lock().cell.clone();
-    let mut now = shared.now();
-    let mut lap = |counter: fn(&StageCell) -> &AtomicU64| {
-        let before = std::mem::replace(&mut now, shared.now());
-        if let Some(cell) = &cell {
-            counter(cell).fetch_add(now - before, Relaxed);
+struct Drawing<'env, S: Source> {
+    name: String,
+    /// `None` once it has ended.
+    source: Option<S>,
+    scale: Scale<'env, Yield<S>>,
+    intake: Arc<Intake<Yield<S>>>,
+    /// What is not charged yet, with its weight.
+    held: Option<(Yield<S>, usize)>,
+}
+
+impl<'env, S: Source + Send> Task<'env> for Drawing<'env, S> {
+    fn turn(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
+        let drawn = catch_unwind(AssertUnwindSafe(|| self.draw(driver, patience)));
+        match drawn {
+            Ok(Turned::Ended) | Err(_) => {
+                self.end(drawn.map(drop), driver);
+                Turned::Ended
+            }
+            Ok(turned) => turned,
         }
-    };
-    while !shared.is_stopped() && !shared.is_draining() {
-        let pulled = source.pull_within(SOURCE_PATIENCE);
-        lap(|cell| &cell.busy_nanos);
-        let item = match pulled {
+    }
+}
+
+impl<'env, S: Source> Drawing<'env, S> {
+    /// Brings one item nearer to the workers.
+    fn draw(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
+        let shared = driver.shared();
+        let patience = patience.min(SOURCE_PATIENCE);
+        if self.held.is_none() {
+            if shared.is_stopped() || shared.is_draining() {
+                return Turned::Ended;
+            }
+            if !self.timed(shared, |cell| &cell.blocked_nanos, |drawing| drawing.intake.wait_for_room(shared, patience))
+            {
+                return Turned::Idle;
+            }
+            match self.timed(shared, |cell| &cell.busy_nanos, |drawing| drawing.pull(patience)) {
+                Turned::Worked => {}
+                turned => return turned,
+            }
+        }
+        self.timed(shared, |cell| &cell.blocked_nanos, |drawing| drawing.lay(driver, patience))
+    }
+
+    fn pull(&mut self, patience: Duration) -> Turned {
+        let Some(source) = &mut self.source else { return Turned::Ended };
+        let item = match source.pull_within(patience) {
             Ok(Some(item)) => item,
-            Ok(None) => return,
-            Err(TimedOut) => continue,
+            Ok(None) => return Turned::Ended,
+            Err(TimedOut) => return Turned::Idle,
         };
-        let weight = scale.one(&item);
-        let charge = shared.gate.charge_blocking(weight, || driver.relieve());
-        // Without a charge the run has stopped: nothing was counted in flight, and the sweep finds the item.
-        intake.lay(item, charge.map_or((0, 0), |charge| (weight, charge)), driver);
-        lap(|cell| &cell.blocked_nanos);
+        let weight = self.scale.one(&item);
+        self.held = Some((item, weight));
+        Turned::Worked
+    }
+
+    /// Charges what is held and puts it down.
+    fn lay(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
+        let Some((item, weight)) = self.held.take() else { return Turned::Idle };
+        match driver.shared().gate.charge(weight, patience, || driver.relieve()) {
+            Charge::Charged(charge) => {
+                self.intake.lay(item, (weight, charge), driver);
+                Turned::Worked
+            }
+            Charge::Refused => {
+                self.held = Some((item, weight));
+                Turned::Idle
+            }
+            Charge::Stopped => {
+                // Nothing was counted in flight, and the sweep finds the item.
+                self.intake.lay(item, (0, 0), driver);
+                Turned::Ended
+            }
+        }
+    }
+
+    /// Lets the source go, and says that nothing more will come of it.
+    fn end(&mut self, drawn: std::thread::Result<()>, driver: Driver<'_, 'env>) {
+        let source = self.source.take();
+        let dropped = catch_unwind(AssertUnwindSafe(move || drop(source)));
+        if let Err(payload) = drawn.and(dropped) {
+            driver.abort(Error::stage(&self.name, "go on, as it panicked", panic_message(payload).into()));
+        }
+        self.intake.state.lock().ended = true;
+        driver.notify();
+    }
+
+    /// Adds to a counter of the extract stage how long something takes.
+    fn timed<R>(
+        &mut self,
+        shared: &Shared,
+        counter: fn(&StageCell) -> &AtomicU64,
+        call: impl FnOnce(&mut Self) -> R,
+    ) -> R {
+        let began = shared.now();
+        let result = call(self);
+        if let Some(cell) = self.intake.cell.get() {
+            counter(cell).fetch_add(shared.now() - began, Relaxed);
+        }
+        result
     }
 }
 
@@ -277,18 +343,25 @@ impl<T> Intake<T> {
         let mut laid = self.state.lock();
         let left = std::mem::take(&mut laid.items);
         let (bytes, charge) = sum(std::mem::take(&mut laid.weights).into_iter());
-        count_lost(laid.cell.as_deref(), left.len());
+        count_lost(self.cell.get().map(|cell| &**cell), left.len());
         drop(laid);
         drop(gate.adopt(None, charge, bytes));
     }
 
-    /// Puts an item down, waiting for room as long as the run goes on.
+    /// Waits until there is room for one more item, or `patience` is at an end; says whether there is.
+    fn wait_for_room(&self, shared: &Shared, patience: Duration) -> bool {
+        let mut laid = self.state.lock();
+        let is_full = |laid: &Laid<T>| laid.items.len() >= shared.pace.last().saturating_mul(2);
+        if is_full(&laid) && !shared.is_stopped() {
+            self.room.wait_for(&mut laid, patience);
+        }
+        !is_full(&laid)
+    }
+
+    /// Puts an item down.
     fn lay(&self, item: T, weight: (usize, usize), driver: Driver<'_, '_>) {
         let shared = driver.shared();
         let mut laid = self.state.lock();
-        while laid.items.len() >= shared.pace.last().saturating_mul(2) && !shared.is_stopped() {
-            self.room.wait_for(&mut laid, SOURCE_PATIENCE);
-        }
         let first = laid.items.is_empty();
         if first {
             laid.born = shared.now();
@@ -309,7 +382,8 @@ struct IntakeFeed<T> {
 
 impl<T: Send> Feed<T> for IntakeFeed<T> {
     fn attach(&mut self, cell: &Arc<StageCell>) {
-        self.intake.state.lock().cell = Some(Arc::clone(cell));
+        // Set nowhere else.
+        let _ = self.intake.cell.set(Arc::clone(cell));
     }
 
     /// The thread sees for itself that the run drains, and ends.

@@ -73,6 +73,20 @@ impl Grant {
     pub(crate) const UNLIMITED: Grant = Grant { reserved: 0, allowance: usize::MAX, alone: true, returns: 0 };
 }
 
+/// What came of charging an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Charge {
+    /// It is in flight, charged so many bytes.
+    Charged(usize),
+    /// There is no room yet.
+    Refused,
+    /// The run has stopped.
+    Stopped,
+}
+
+/// How long a source with a thread waits for room before it looks again.
+const BACKSTOP: Duration = Duration::from_millis(5);
+
 impl Gate {
     pub(crate) fn new(window: usize, budget: Option<usize>) -> Arc<Self> {
         Arc::new(Gate { window, budget, state: Mutex::new(State::default()), room: Condvar::new() })
@@ -154,33 +168,39 @@ impl Gate {
         Permit { slot: slot.map(Arc::new), gate: Arc::clone(self), charge, bytes, source_bytes: bytes }
     }
 
-    /// Charges one item of a source thread, waiting until it fits. Returns its charge, or `None` when the run stopped.
-    pub(crate) fn charge_blocking(&self, bytes: usize, on_wait: impl Fn()) -> Option<usize> {
+    /// Charges one item of a source with a thread, which waits for room, once and no longer than `patience`.
+    pub(crate) fn charge(&self, bytes: usize, patience: Duration, on_wait: impl Fn()) -> Charge {
         let mut state = self.state.lock();
-        loop {
-            if state.stopped {
-                return None;
-            }
-            let charge = if self.budget.is_some() { state.growth.predict(bytes) } else { 0 };
-            if self.budget.is_none_or(|budget| state.charged == 0 || state.charged + charge <= budget) {
-                state.charged += charge;
-                state.add_bytes(bytes);
-                return Some(charge);
-            }
-            state.refused = true;
-            let quiet = state.in_flight == 0;
-            if quiet {
-                // Only open batches and buffers hold bytes: ask for them to be let go, outside the lock.
-                drop(state);
-                on_wait();
-                state = self.state.lock();
-                if self.budget.is_none_or(|budget| state.charged == 0 || state.charged + charge <= budget) {
-                    continue;
-                }
-            }
-            // The timeout is a backstop for bytes that batches hold, which only a tick lets go.
-            (state, _) = self.room.wait_for(state, Duration::from_millis(5));
+        if let Some(done) = self.try_charge(&mut state, bytes) {
+            return done;
         }
+        state.refused = true;
+        if state.in_flight == 0 {
+            // Only open batches and buffers hold bytes: ask for them to be let go, outside the lock.
+            drop(state);
+            on_wait();
+            state = self.state.lock();
+            if let Some(done) = self.try_charge(&mut state, bytes) {
+                return done;
+            }
+        }
+        // The limit is a backstop for bytes that batches hold, which only a tick lets go.
+        (state, _) = self.room.wait_for(state, patience.min(BACKSTOP));
+        drop(state);
+        Charge::Refused
+    }
+
+    fn try_charge(&self, state: &mut MutexGuard<'_, State>, bytes: usize) -> Option<Charge> {
+        if state.stopped {
+            return Some(Charge::Stopped);
+        }
+        let charge = if self.budget.is_some() { state.growth.predict(bytes) } else { 0 };
+        let fits = self.budget.is_none_or(|budget| state.charged == 0 || state.charged + charge <= budget);
+        fits.then(|| {
+            state.charged += charge;
+            state.add_bytes(bytes);
+            Charge::Charged(charge)
+        })
     }
 
     /// Whether somebody was refused while no morsel is in flight: only open batches can hold what he waits for.

@@ -27,6 +27,7 @@
 
 mod batch;
 mod blocking;
+mod clock;
 mod context;
 mod crew;
 mod dead;
@@ -44,7 +45,9 @@ mod plan;
 mod segment;
 mod serial;
 mod shared;
+mod simulate;
 mod sync;
+mod task;
 
 pub use context::Context;
 pub use dead::DeadLane;
@@ -52,16 +55,20 @@ pub use plan::{Inlet, Plan};
 
 pub(crate) use batch::{BatchLimits, Batcher, batch_scale};
 pub(crate) use blocking::BlockingNode;
+pub(crate) use clock::Clock;
 pub(crate) use feed::{Feed, source_head};
 pub(crate) use fold::{FoldInlet, Folding};
 pub(crate) use fork::{Copies, Fork, Forks, Splits};
 pub(crate) use funnel::{Funnel, Order, Turn};
 pub(crate) use merge::MergeInlet;
 pub(crate) use morsel::{Draining, Morsel};
-pub(crate) use plan::{AnyInlet, Node, OwnThread, Step};
+pub(crate) use plan::{AnyInlet, Node, Step};
 pub(crate) use segment::{Segment, SegmentLayout};
 pub(crate) use serial::{Consumer, Outlet, Serial, StoreThread};
 pub(crate) use shared::Shared;
+pub(crate) use simulate::Script;
+use simulate::Simulator;
+use task::OwnThread;
 
 use crate::error::{Error, panic_message};
 use crate::weight::Scale;
@@ -69,7 +76,6 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 /// What a segment takes its items from.
@@ -129,11 +135,27 @@ pub(crate) struct Engine<'env> {
     nodes: Vec<Arc<dyn Node<'env> + 'env>>,
 }
 
-/// The means to get work done: the scope to start workers in, and the run they work for.
+/// The means to get work done: who does it, and the run they work for.
 pub struct Driver<'a, 'env> {
-    scope: &'a rayon::Scope<'env>,
+    hands: Hands<'a, 'env>,
     engine: &'a Arc<Engine<'env>>,
 }
+
+/// Who does the work.
+enum Hands<'a, 'env> {
+    /// Workers on the pool, and threads.
+    Pool(&'a rayon::Scope<'env>),
+    /// One thread that plays them all.
+    Simulated(&'a Simulator<'env>),
+}
+
+impl Clone for Hands<'_, '_> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl Copy for Hands<'_, '_> {}
 
 impl Clone for Driver<'_, '_> {
     fn clone(&self) -> Self {
@@ -149,16 +171,31 @@ impl std::fmt::Debug for Driver<'_, '_> {
     }
 }
 
-impl Driver<'_, '_> {
+impl<'env> Driver<'_, 'env> {
+    /// A place where a thread may lose its core: in a simulation others go on here. Not to be called under a lock.
+    #[inline]
+    pub(crate) fn pause(&self) {
+        if let Hands::Simulated(simulator) = self.hands {
+            simulator.pause(*self);
+        }
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.engine.shared
     }
 
     /// Says that there is work to look at. To be called after it was made visible.
     pub(crate) fn notify(&self) {
-        if self.engine.shared.crew.raise() {
-            let engine = Arc::clone(self.engine);
-            self.scope.spawn(move |scope| work(&engine, scope));
+        if !self.engine.shared.crew.raise() {
+            return;
+        }
+        match self.hands {
+            Hands::Pool(scope) => {
+                let engine = Arc::clone(self.engine);
+                scope.spawn(move |scope| work(&engine, scope));
+            }
+            // It sees that one more is awake.
+            Hands::Simulated(_) => {}
         }
     }
 
@@ -240,7 +277,8 @@ fn breathe() {
 fn work<'env>(engine: &Arc<Engine<'env>>, scope: &rayon::Scope<'env>) {
     let below = BELOW.get();
     let breathed = BREATHED.replace(Some(Instant::now()));
-    if with_below(Below::Item, || work_until_idle(Driver { scope, engine }, below)) == Life::GoesOn {
+    if with_below(Below::Item, || work_until_idle(Driver { hands: Hands::Pool(scope), engine }, below)) == Life::GoesOn
+    {
         let engine = Arc::clone(engine);
         scope.spawn(move |scope| work(&engine, scope));
     }
@@ -312,7 +350,7 @@ impl<'env> Engine<'env> {
     }
 
     fn run(self: &Arc<Self>, scope: &rayon::Scope<'env>, threads: Threads<'env>, in_pool: bool) {
-        let driver = Driver { scope, engine: self };
+        let driver = Driver { hands: Hands::Pool(scope), engine: self };
         std::thread::scope(|own_threads| {
             let queues: Vec<_> = threads.dead.iter().map(|(queue, _)| Arc::clone(queue)).collect();
             let dead: Vec<_> =
@@ -329,11 +367,11 @@ impl<'env> Engine<'env> {
                 self.wait_for_workers(in_pool);
             }
             queues.iter().for_each(|queue| queue.close());
-            dead.into_iter().for_each(|thread| join(thread, driver));
+            dead.into_iter().for_each(|thread| task::join(thread, driver));
             if !own.is_empty() {
                 self.shared.decide();
             }
-            own.into_iter().for_each(|thread| join(thread, driver));
+            own.into_iter().for_each(|thread| task::join(thread, driver));
         });
     }
 
@@ -404,72 +442,26 @@ struct Threads<'env> {
     dead: Vec<(Arc<dyn plan::DeadEnd + 'env>, OwnThread<'env>)>,
 }
 
-impl<'env> OwnThread<'env> {
-    /// Starts a thread that deals with items; it says itself when it has done with them, or is seen to have ended.
-    fn start_work<'scope, 'outer>(
-        self,
-        scope: &'scope std::thread::Scope<'scope, 'outer>,
-        driver: Driver<'scope, 'env>,
-    ) -> Option<ScopedJoinHandle<'scope, ()>>
-    where
-        'env: 'scope,
-    {
-        let shared = Arc::clone(driver.shared());
-        let thread = self.start(scope, driver);
-        if thread.is_none() {
-            shared.end_work();
-        }
-        thread
-    }
-
-    /// Starts the thread; if there can be none the run is aborted.
-    fn start<'scope, 'outer>(
-        self,
-        scope: &'scope std::thread::Scope<'scope, 'outer>,
-        driver: Driver<'scope, 'env>,
-    ) -> Option<ScopedJoinHandle<'scope, ()>>
-    where
-        'env: 'scope,
-    {
-        let OwnThread { name, body } = self;
-        // A name with a NUL in it is no reason not to run.
-        let builder = std::thread::Builder::new().name(name.replace('\0', "\u{fffd}"));
-        match builder.spawn_scoped(scope, move || body(driver)) {
-            Ok(thread) => Some(thread),
-            Err(error) => {
-                driver.abort(Error::stage(&name, "start its thread", error.into()));
-                None
-            }
-        }
-    }
-}
-
-/// Waits until the thread is gone, not only done. What unwinds out of one is the drop of a user's value.
-fn join(thread: ScopedJoinHandle<'_, ()>, driver: Driver<'_, '_>) {
-    let name = thread.thread().name().unwrap_or("pipeline").to_owned();
-    if let Err(payload) = thread.join() {
-        driver.abort(Error::stage(&name, "go on after a panic outside an item", panic_message(payload).into()));
-    }
-}
-
 /// Runs a plan to its end. The first error, if any, is in what is shared.
 pub(crate) fn run(plan: Plan<'_>) -> Result<(), Error> {
     let Plan { shared, settings, nodes, threads, endings, dead, .. } = plan;
     let threads = Threads { own: threads, dead };
     let engine = Arc::new(Engine { shared: Arc::clone(&shared), nodes });
     shared.heed_cancel();
-    match settings.pool_ref() {
-        Some(pool) => {
+    match (&settings.simulation, settings.pool_ref()) {
+        (Some(script), _) => engine.simulate(script, threads),
+        (None, Some(pool)) => {
             let in_pool = pool.current_thread_index().is_some();
             pool.in_place_scope(|scope| engine.run(scope, threads, in_pool));
         }
-        None => {
+        (None, None) => {
             let in_pool = rayon::current_thread_index().is_some();
             rayon::in_place_scope(|scope| engine.run(scope, threads, in_pool));
         }
     }
     let outcome = shared.decide();
-    for ending in endings {
+    let crashed = settings.simulation.as_ref().is_some_and(|script| script.has_crashed());
+    for ending in endings.into_iter().filter(|_| !crashed) {
         if let Err(error) = ending(outcome) {
             shared.abort(error);
         }

@@ -5,12 +5,13 @@
 //! the one before, until a source is reached. At a fork the side branch is connected in between.
 
 use super::crew::Crew;
-use super::dead::DeadQueue;
+use super::dead::{Burial, DeadQueue};
 use super::funnel::Keys;
 use super::gate::Gate;
 use super::morsel::Morsel;
 use super::pace::Pace;
 use super::shared::Shared;
+use super::task::{OwnThread, Task};
 use super::{DeadLane, Driver};
 use crate::error::{BoxError, Error};
 use crate::pipeline::Settings;
@@ -59,12 +60,6 @@ pub(crate) enum Step {
     Busy,
 }
 
-/// A thread that a stage needs for itself.
-pub(crate) struct OwnThread<'env> {
-    pub(crate) name: String,
-    pub(crate) body: Box<dyn for<'a> FnOnce(Driver<'a, 'env>) + Send + 'env>,
-}
-
 type Ending<'env> = Box<dyn FnOnce(Outcome) -> Result<(), Error> + Send + 'env>;
 type Announce<'env> = Arc<dyn Fn(u64, Keys) + Send + Sync + 'env>;
 
@@ -90,15 +85,6 @@ impl std::fmt::Debug for Plan<'_> {
     }
 }
 
-/// A thread deals with items until this is dropped, by unwinding too.
-struct AtWork<'a>(&'a Shared);
-
-impl Drop for AtWork<'_> {
-    fn drop(&mut self) {
-        self.0.end_work();
-    }
-}
-
 /// A queue of dead letters that can be told that no more will come.
 pub(crate) trait DeadEnd: Send + Sync {
     fn close(&self);
@@ -106,7 +92,7 @@ pub(crate) trait DeadEnd: Send + Sync {
 
 impl<'env> Plan<'env> {
     pub(crate) fn new(settings: Settings<'env>) -> Self {
-        let workers = settings.pool_threads();
+        let workers = settings.workers();
         let gate = Gate::new(settings.window_morsels(), settings.budget_bytes());
         let shared = Shared::new(
             gate,
@@ -114,6 +100,7 @@ impl<'env> Plan<'env> {
             Pace::new(settings.morsel),
             settings.cancel.clone(),
             settings.flush(),
+            settings.clock(),
         );
         Plan {
             shared: Arc::new(shared),
@@ -160,29 +147,9 @@ impl<'env> Plan<'env> {
         self.stages.iter().rev().cloned().collect()
     }
 
-    /// Adds a thread that deals with items.
-    pub(crate) fn add_thread(&mut self, name: String, body: impl for<'a> FnOnce(Driver<'a, 'env>) + Send + 'env) {
-        self.add_closing_thread(name, (), |(), driver| body(driver), |(), _| ());
-    }
-
-    /// Adds a thread that deals with items and, whatever came of it, closes its state when nobody deals with items any
-    /// more, dead letters are stored and it is decided how the run ends.
-    pub(crate) fn add_closing_thread<S: Send + 'env>(
-        &mut self,
-        name: String,
-        mut state: S,
-        body: impl for<'a> FnOnce(&mut S, Driver<'a, 'env>) + Send + 'env,
-        close: impl FnOnce(S, Outcome) + Send + 'env,
-    ) {
-        let shared = Arc::clone(&self.shared);
-        let body = move |driver: Driver<'_, 'env>| {
-            let work = AtWork(&shared);
-            // Where this thread is gone nobody takes its work, so a run that went on would hang.
-            driver.contain(|| body(&mut state, driver));
-            drop(work);
-            close(state, shared.wait_decided());
-        };
-        self.threads.push(OwnThread { name, body: Box::new(body) });
+    /// Adds a task that deals with items, on a thread of its own.
+    pub(crate) fn add_task(&mut self, name: String, task: impl Task<'env> + 'env) {
+        self.threads.push(OwnThread { name, task: Box::new(task) });
     }
 
     /// Refuses a budget that could not be kept, as nobody can say what the items of a lane weigh.
@@ -217,11 +184,9 @@ impl<'env> Plan<'env> {
         E: Send + 'env,
     {
         let queue = Arc::new(DeadQueue::new(Arc::clone(&self.shared)));
-        let owner = Arc::clone(&queue);
-        let stage = stage.to_owned();
         let name = format!("{stage}: dead letters");
-        let thread = OwnThread { name, body: Box::new(move |driver| owner.run(store, &stage, driver)) };
-        self.dead.push((Arc::clone(&queue) as Arc<dyn DeadEnd + 'env>, thread));
+        let task = Box::new(Burial::new(Arc::clone(&queue), store, stage.to_owned()));
+        self.dead.push((Arc::clone(&queue) as Arc<dyn DeadEnd + 'env>, OwnThread { name, task }));
         queue
     }
 }

@@ -197,6 +197,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env,
         if let Some(morsel) = input.lane.pop_front() {
             input.inside += 1;
             drop(input);
+            driver.pause();
             self.process(morsel, driver);
             self.leave(driver);
             return Step::Done;
@@ -251,8 +252,10 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         };
         let full = items.len() >= want;
         let morsel = self.number(items, permit, filled.born.unwrap_or(began));
+        driver.pause();
         self.return_feed(if filled.ended { None } else { Some(feed) }, began, full, driver);
         if let Some(morsel) = morsel {
+            driver.pause();
             self.process_from(morsel, began, driver);
         }
         Step::Done
@@ -370,6 +373,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
 
     fn push_out(&self, out: Option<Morsel<Op::Out>>, driver: Driver<'_, 'env>) {
         if let Some(out) = out {
+            driver.pause();
             self.out.push(out, driver);
         }
     }

@@ -3,6 +3,8 @@
 use super::funnel::{Funnel, Order, Turn};
 use super::morsel::Morsel;
 use super::plan::{AnyInlet, Inlet, Node, Plan, Step};
+use super::shared::Shared;
+use super::task::{Task, Turned};
 use super::{Driver, breathe};
 use crate::report::StageCell;
 use crate::store::Outcome;
@@ -74,6 +76,7 @@ impl<T: Send, C> Serial<T, C> {
                 Turn::Finish => self.consumer.lock().close(driver),
                 Turn::Leave => return,
             }
+            driver.pause();
             driver.settle();
             breathe();
         }
@@ -124,11 +127,8 @@ pub(crate) struct StoreThread<T> {
     funnel: Arc<Funnel<Morsel<T>>>,
 }
 
-/// How long the thread sleeps when nothing is to be flushed; it is woken when the run is over.
-const LONG: Duration = Duration::from_secs(1);
-
 impl<T: Send> StoreThread<T> {
-    /// Starts the thread. `finish` is called on it at the very end, whatever happened, with the outcome.
+    /// Adds the task. `finish` is called on its thread at the very end, whatever happened, with the outcome.
     pub(crate) fn connect<'env, C>(
         consumer: C,
         cell: Arc<StageCell>,
@@ -144,45 +144,68 @@ impl<T: Send> StoreThread<T> {
         funnel.own();
         let node = Arc::new(StoreThread { funnel: Arc::clone(&funnel) });
         plan.nodes.push(Arc::clone(&node) as Arc<dyn Node<'env> + 'env>);
-        let name = cell.name.clone();
-        plan.add_closing_thread(
-            name,
-            consumer,
-            move |consumer, driver| consume_all(&funnel, consumer, &cell, driver),
-            finish,
-        );
+        plan.add_task(cell.name.clone(), Consuming { funnel, consumer, cell, fresh_since: None, finish });
         node
     }
 }
 
-fn consume_all<'env, T: Send>(
-    funnel: &Funnel<Morsel<T>>,
-    consumer: &mut impl Consumer<'env, T>,
-    cell: &StageCell,
-    driver: Driver<'_, 'env>,
-) {
-    let shared = driver.shared();
-    let mut fresh = false;
-    while !shared.is_stopped() {
+/// What the thread of a consumer does.
+struct Consuming<T, C, F> {
+    funnel: Arc<Funnel<Morsel<T>>>,
+    consumer: C,
+    cell: Arc<StageCell>,
+    /// When the last morsel was consumed, if nothing was flushed since.
+    fresh_since: Option<u64>,
+    finish: F,
+}
+
+impl<'env, T, C, F> Task<'env> for Consuming<T, C, F>
+where
+    T: Send,
+    C: Consumer<'env, T>,
+    F: FnOnce(C, Outcome) + Send,
+{
+    fn turn(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
+        let shared = driver.shared();
+        if shared.is_stopped() {
+            return Turned::Ended;
+        }
         let waited_from = shared.now();
-        let turn = funnel.wait_turn(if fresh { shared.flush_interval } else { LONG }, || shared.is_stopped());
-        cell.starved_nanos.fetch_add(shared.now() - waited_from, Relaxed);
-        match turn {
+        let patience = patience.min(self.until_flush(shared, waited_from));
+        let turn = self.funnel.wait_turn(patience, || shared.is_stopped());
+        self.cell.starved_nanos.fetch_add(shared.now() - waited_from, Relaxed);
+        let turned = match turn {
             Turn::Take(morsel) => {
-                consumer.consume(morsel, driver);
-                fresh = true;
+                self.consumer.consume(morsel, driver);
+                self.fresh_since = Some(shared.now());
+                Turned::Worked
             }
             Turn::Finish => {
-                consumer.close(driver);
-                return;
+                self.consumer.close(driver);
+                Turned::Ended
             }
-            Turn::Leave => {
-                if std::mem::take(&mut fresh) {
-                    consumer.idle(driver);
-                }
+            Turn::Leave if self.until_flush(shared, shared.now()).is_zero() => {
+                self.fresh_since = None;
+                self.consumer.idle(driver);
+                Turned::Worked
             }
-        }
+            Turn::Leave => Turned::Idle,
+        };
         driver.settle();
+        turned
+    }
+
+    fn close(self: Box<Self>, outcome: Outcome) {
+        (self.finish)(self.consumer, outcome);
+    }
+}
+
+impl<T, C, F> Consuming<T, C, F> {
+    /// How long it takes until something is to be flushed.
+    fn until_flush(&self, shared: &Shared, now: u64) -> Duration {
+        self.fresh_since.map_or(Duration::MAX, |since| {
+            shared.flush_interval.saturating_sub(Duration::from_nanos(now.saturating_sub(since)))
+        })
     }
 }
 

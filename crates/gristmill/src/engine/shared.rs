@@ -1,5 +1,6 @@
 //! The state of a run that everybody sees and nobody owns.
 
+use super::clock::Clock;
 use super::crew::Crew;
 use super::gate::Gate;
 use super::pace::Pace;
@@ -11,7 +12,7 @@ use crate::store::Outcome;
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Details kept of items that failed under [`OnError::collect`](crate::OnError::collect).
 const KEPT_FAILURES: usize = 1_000;
@@ -22,7 +23,7 @@ pub struct Shared {
     pub(crate) pace: Pace,
     pub(crate) cancel: CancelToken,
     pub(crate) flush_interval: Duration,
-    pub(crate) started: Instant,
+    pub(crate) clock: Clock,
     /// Items dropped with their morsel.
     pub(crate) lost: AtomicU64,
     /// In the order of the pipeline; set when the run begins.
@@ -54,14 +55,21 @@ struct Closing {
 }
 
 impl Shared {
-    pub(crate) fn new(gate: Arc<Gate>, crew: Crew, pace: Pace, cancel: CancelToken, flush_interval: Duration) -> Self {
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        crew: Crew,
+        pace: Pace,
+        cancel: CancelToken,
+        flush_interval: Duration,
+        clock: Clock,
+    ) -> Self {
         Shared {
             gate,
             crew,
             pace,
             cancel,
             flush_interval,
-            started: Instant::now(),
+            clock,
             lost: AtomicU64::new(0),
             stages: OnceLock::new(),
             mapped: Mutex::new(Vec::new()),
@@ -139,7 +147,7 @@ impl Shared {
 
     /// Nanoseconds since the run began.
     pub(crate) fn now(&self) -> u64 {
-        self.started.elapsed().as_nanos() as u64
+        self.clock.now()
     }
 
     /// Whether the run is aborted: what is in flight is dropped.

@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use settings::MOST_THREADS;
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,7 +155,8 @@ impl<'env, T: Send + 'env, E: Into<BoxError> + Send + 'env> Extraction<'env, T, 
     /// with it; keys are compared by 256 bits, so two may be taken for one, which costs time, never order. It pays where
     /// items are slow, and morsels therefore small. After a batch, which mixes keys, the order of all batches is kept.
     pub fn ordered_by_key<K: Hash>(mut self, key: impl Fn(&T) -> K + Send + Sync + 'env) -> Self {
-        let hasher = RandomState::new();
+        // The same in each run, so that a simulation can be played again.
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
         self.key_bits =
             Some(Arc::new(move |item: &Result<T, E>| item.as_ref().map_or(0, |item| hasher.hash_one(key(item)))));
         self.settings.order = Order::Key;
@@ -496,6 +497,28 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
             }),
         };
         Sealed { head, scale: output_scale, settings, lineage }
+    }
+
+    /// Ends the segment here, and with it the type: a pipeline whose type names only its items, so that a function can
+    /// take one and give one back, and a loop can add stages to it.
+    ///
+    /// Stages before and after it are no longer fused into one loop, which costs a hand-over for each morsel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use gristmill::{Joined, prelude::*};
+    ///
+    /// let mut numbers: Joined<'_, u64> = Pipeline::extract(0..10u64).boxed();
+    /// for _ in 0..3 {
+    ///     numbers = numbers.map(|number| number * 2).boxed();
+    /// }
+    /// let report = numbers.ordered().collect::<Vec<_>>().run()?;
+    /// assert_eq!(report.output[9], 72);
+    /// # Ok::<(), gristmill::Error>(())
+    /// ```
+    pub fn boxed(self) -> Joined<'env, Op::Out> {
+        self.seal().into_pipeline(Handle::border())
     }
 
     /// Makes another item of each on threads of its own, at most `workers` at once: for what waits, such as a lookup over

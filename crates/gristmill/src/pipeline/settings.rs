@@ -1,7 +1,7 @@
 //! What a user may set, and what is chosen otherwise.
 
 use crate::cancel::CancelToken;
-use crate::engine::Order;
+use crate::engine::{Clock, Order, Script};
 use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::weight::Bytes;
@@ -45,6 +45,8 @@ pub(crate) struct Settings<'env> {
     pub(crate) morsel: Option<usize>,
     /// Threads of the stages that wait: each should have a morsel.
     pub(crate) own_threads: usize,
+    /// The run is a simulation.
+    pub(crate) simulation: Option<Arc<Script>>,
     /// The first setting that was refused.
     pub(crate) problem: Option<(&'static str, String)>,
 }
@@ -61,6 +63,7 @@ impl Default for Settings<'_> {
             order: Order::Unordered,
             morsel: None,
             own_threads: 0,
+            simulation: None,
             problem: None,
         }
     }
@@ -95,8 +98,17 @@ impl Settings<'_> {
         self.pool_ref().map_or_else(rayon::current_num_threads, ThreadPool::current_num_threads).max(1)
     }
 
+    /// How many workers may be awake at once.
+    pub(crate) fn workers(&self) -> usize {
+        self.simulation.as_ref().map_or_else(|| self.pool_threads(), |script| script.workers)
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.simulation.as_ref().map_or_else(Clock::real, |script| Clock::simulated(script.seed))
+    }
+
     pub(crate) fn window_morsels(&self) -> usize {
-        self.window.unwrap_or_else(|| (8 * self.pool_threads() + 2 * self.own_threads).max(32))
+        self.window.unwrap_or_else(|| (8 * self.workers() + 2 * self.own_threads).max(32))
     }
 
     pub(crate) fn budget_bytes(&self) -> Option<usize> {

@@ -1,0 +1,3 @@
+//! Hunts for broken promises: what the `gristmill-torture` program does, for tests to call.
+
+pub mod sim;

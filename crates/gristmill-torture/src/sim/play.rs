@@ -1,0 +1,318 @@
+//! A drawn pipeline, run as its seed decides, and what came of it.
+
+use super::drawn::{Drawn, End, Failing, Interruption, KEYS, Order, Policy, Stage, StageKind};
+use super::item::{Fate, Item};
+use super::oracle::{Expected, source_fails};
+use anyhow::{Context, bail, ensure};
+use gristmill::prelude::*;
+use gristmill::testing::Simulation;
+use gristmill::{Bytes, DeadLetter, Error, Joined, Report, source, store};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How runs end.
+pub(super) const ENDS: [&str; 4] = ["whole", "with an error", "drained", "crashed"];
+
+/// What a seed came to.
+pub(super) struct Played {
+    pub(super) events: u64,
+    pub(super) items: u64,
+    pub(super) failures: u64,
+    /// An index of [`ENDS`].
+    pub(super) end: u8,
+}
+
+/// What the stores of a run got.
+#[derive(Debug, Default, Clone)]
+struct Kept {
+    stored: Arc<Mutex<Vec<Item>>>,
+    sides: Vec<Arc<Mutex<Vec<Item>>>>,
+    dead: Arc<Mutex<Vec<(usize, Item)>>>,
+    /// No batch mixes the positions of items.
+    exact_positions: bool,
+}
+
+fn taken<T>(kept: &Mutex<Vec<T>>) -> Vec<T> {
+    std::mem::take(&mut kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+fn put<T>(kept: &Mutex<Vec<T>>, item: T) {
+    kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(item);
+}
+
+/// Plays a seed twice: both must go the same way.
+pub(super) fn play(seed: u64) -> anyhow::Result<Played> {
+    let drawn = Drawn::new(seed);
+    let first = Simulation::new(seed);
+    let played = check(&drawn, &first)?;
+    if seed.is_multiple_of(16) {
+        let second = Simulation::new(seed);
+        check(&drawn, &second).context("the second time")?;
+        ensure!(first.trace() == second.trace(), "went another way the second time");
+    }
+    Ok(played)
+}
+
+fn check(drawn: &Drawn, simulation: &Simulation) -> anyhow::Result<Played> {
+    let kept = Kept {
+        sides: drawn.stages.iter().map(|_| Arc::default()).collect(),
+        exact_positions: !drawn.has_batch(),
+        ..Kept::default()
+    };
+    let ran = run(drawn, simulation, &kept);
+    let (end, report) = match &ran {
+        Ok(report) => (0, Some(report)),
+        Err(error) if error.is_crash() => (3, error.report()),
+        Err(error) if error.is_hang() => bail!("hangs: {error}"),
+        Err(error) => (1, error.report()),
+    };
+    let report = report.context("an error without a report")?;
+    let extracted = report.totals().extracted;
+    let drained = matches!(drawn.interruption, Interruption::Drain(_)) && extracted < drawn.items;
+    let expected = Expected::of(drawn, extracted);
+    let played = Played {
+        events: simulation.events(),
+        items: extracted,
+        failures: expected.failures.iter().sum(),
+        end: if drained && end == 0 { 2 } else { end },
+    };
+    match &ran {
+        Ok(report) => check_whole(drawn, report, &expected, &kept, drained)?,
+        Err(error) => check_broken(drawn, error, &expected, &kept)?,
+    }
+    Ok(played)
+}
+
+/// A run that went through: everything is where it belongs.
+fn check_whole(drawn: &Drawn, report: &Report, expected: &Expected, kept: &Kept, drained: bool) -> anyhow::Result<()> {
+    let totals = report.totals();
+    ensure!(totals.balance(), "the accounts do not balance: {totals:?}");
+    ensure!(drained || totals.extracted == drawn.items, "extracted {} of {}", totals.extracted, drawn.items);
+    ensure!(!expected.aborts(drawn), "went through although a stage had to stop it");
+    ensure!(totals.lost == 0, "lost {} items", totals.lost);
+    ensure!(totals.skipped == expected.skipped, "skipped {}, not {}", totals.skipped, expected.skipped);
+    ensure!(totals.filtered == expected.filtered, "filtered {}, not {}", totals.filtered, expected.filtered);
+    ensure!(totals.dead == expected.dead.len() as u64, "{} dead, not {}", totals.dead, expected.dead.len());
+    check_order(drawn, &taken(&kept.stored), &expected.stored).context("the store")?;
+    for (at, (side, expected)) in kept.sides.iter().zip(&expected.sides).enumerate() {
+        check_order(drawn, &taken(side), expected).with_context(|| format!("the side store of stage {at}"))?;
+    }
+    let (mut dead, mut expected_dead) = (taken(&kept.dead), expected.dead.clone());
+    dead.sort_unstable();
+    expected_dead.sort_unstable();
+    ensure!(dead == expected_dead, "the dead letters differ: {dead:?}, not {expected_dead:?}");
+    Ok(())
+}
+
+/// The items of a store, in the order that was asked for.
+fn check_order(drawn: &Drawn, stored: &[Item], expected: &[Item]) -> anyhow::Result<()> {
+    let in_order = drawn.order == Order::Source || (drawn.order == Order::Key && drawn.has_batch());
+    if in_order && drawn.order == Order::Source {
+        ensure!(stored == expected, "has {stored:?}, not {expected:?}");
+    }
+    for key in 0..KEYS {
+        let of_key = |items: &[Item]| {
+            let mut items: Vec<_> = items.iter().filter(|item| item.position % KEYS == key).copied().collect();
+            if drawn.order == Order::Unordered {
+                items.sort_unstable();
+            }
+            items
+        };
+        let (stored, expected) = (of_key(stored), of_key(expected));
+        ensure!(stored == expected, "has of key {key} {stored:?}, not {expected:?}");
+    }
+    Ok(())
+}
+
+/// A run that was stopped: it had reason to, its accounts balance, and nothing is there twice.
+fn check_broken(drawn: &Drawn, error: &Error, expected: &Expected, kept: &Kept) -> anyhow::Result<()> {
+    let Some(report) = error.report() else { bail!("an error without a report: {error:?}") };
+    let crashed = error.is_crash();
+    ensure!(
+        crashed == matches!(drawn.interruption, Interruption::Crash(_)) || !crashed,
+        "crashed by itself: {error:?}"
+    );
+    let cancelled = error.is_cancelled() && matches!(drawn.interruption, Interruption::Cancel(_));
+    ensure!(crashed || cancelled || expected.aborts(drawn), "failed without reason: {error:?}");
+    ensure!(crashed || report.totals().balance(), "the accounts do not balance: {:?}", report.totals());
+    let stored = taken(&kept.stored);
+    if drawn.order == Order::Source {
+        ensure!(
+            expected.stored.starts_with(&stored),
+            "stored {stored:?}, which {:?} does not begin with",
+            expected.stored
+        );
+    }
+    let mut left: HashMap<Item, i64> = HashMap::new();
+    expected.stored.iter().for_each(|item| *left.entry(*item).or_default() += 1);
+    for item in stored {
+        let left = left.entry(item).or_default();
+        *left -= 1;
+        ensure!(*left >= 0, "stored {item:?} too often");
+    }
+    Ok(())
+}
+
+/// What panics in the pipelines say.
+#[derive(Debug)]
+struct Planned;
+
+fn attempt(item: Item, salt: u64, failing: &Failing) -> Result<Item, String> {
+    match item.fate(salt, failing.rates) {
+        Fate::Passes => Ok(item.changed(salt)),
+        Fate::Fails => Err(format!("planned, at {}", item.position)),
+        // Not a panic that the hook reports.
+        Fate::Panics => std::panic::resume_unwind(Box::new(Planned)),
+    }
+}
+
+fn policy<'env, E: Send + 'env>(failing: &Failing, at: usize, kept: &Kept) -> OnError<'env, Item, E> {
+    match failing.policy {
+        Policy::Abort => OnError::abort(),
+        Policy::Skip => OnError::skip(),
+        Policy::AtMost(failures) => OnError::skip().at_most(failures),
+        Policy::Collect => OnError::collect(),
+        Policy::Dead => {
+            let (dead, exact) = (Arc::clone(&kept.dead), kept.exact_positions);
+            OnError::dead_letter(store::from_fn(move |letter: DeadLetter<Item, E>| {
+                let item = letter.item.ok_or("a dead letter without its item")?;
+                // An item that was in a batch has the position of the first one there.
+                if (exact && letter.position != item.position) || letter.attempts != 1 {
+                    return Err("a dead letter that says wrong things");
+                }
+                put(&dead, (at, item));
+                Ok(())
+            }))
+        }
+    }
+}
+
+fn run(drawn: &Drawn, simulation: &Simulation, kept: &Kept) -> Result<Report, Error> {
+    let mut pipeline = extract(drawn, simulation);
+    for (at, stage) in drawn.stages.iter().enumerate() {
+        pipeline = add(pipeline, at, stage, simulation, kept);
+    }
+    let token = CancelToken::new();
+    let pipeline = configure(pipeline, drawn, &token);
+    let pipeline = interrupt(pipeline, drawn, simulation, &token);
+    let stored = Arc::clone(&kept.stored);
+    match &drawn.end {
+        End::Memory => simulation.run(pipeline.for_each(move |item| put(&stored, item))),
+        End::Waiting(salt, failing) => {
+            let (salt, rates) = (*salt, failing.clone());
+            let end = store::from_fn(move |item: Item| attempt(item, salt, &rates).map(|_| put(&stored, item)));
+            simulation.run(pipeline.store(end).on_error(policy(failing, drawn.stages.len(), kept)))
+        }
+    }
+}
+
+fn extract<'env>(drawn: &Drawn, simulation: &Simulation) -> Joined<'env, Item> {
+    let (faults, simulation) = (drawn.clone(), simulation.clone());
+    let items = (0..drawn.items).map(move |position| {
+        let item = Item::new(position);
+        if simulation.chance(0.02) {
+            simulation.sleep(Duration::from_millis(simulation.below(50) as u64));
+        }
+        if source_fails(&faults, item) { Err("planned, of the source") } else { Ok(item) }
+    });
+    let items = source::fallible(items);
+    let key = |item: &Item| item.position % KEYS;
+    match (drawn.waiting_source, drawn.order) {
+        (false, Order::Key) => Pipeline::extract(items).on_error(OnError::skip()).ordered_by_key(key).boxed(),
+        (false, _) => Pipeline::extract(items).on_error(OnError::skip()).boxed(),
+        (true, Order::Key) => {
+            Pipeline::extract(source::waiting(items)).on_error(OnError::skip()).ordered_by_key(key).boxed()
+        }
+        (true, _) => Pipeline::extract(source::waiting(items)).on_error(OnError::skip()).boxed(),
+    }
+}
+
+fn add<'env>(
+    pipeline: Joined<'env, Item>,
+    at: usize,
+    stage: &Stage,
+    simulation: &Simulation,
+    kept: &Kept,
+) -> Joined<'env, Item> {
+    let salt = stage.salt;
+    let side = kept.sides.get(at).cloned().unwrap_or_default();
+    let slow = simulation.clone();
+    match &stage.kind {
+        StageKind::Map => pipeline.map(move |item| item.changed(salt)).boxed(),
+        &StageKind::Filter(out_of) => pipeline.filter(move |item| item.die(salt) >= out_of).boxed(),
+        StageKind::TryMap(failing) => {
+            let rates = failing.clone();
+            pipeline.try_map(move |item| attempt(item, salt, &rates)).on_error(policy(failing, at, kept)).boxed()
+        }
+        StageKind::Expand => pipeline.flat_map(move |item| item.expanded(salt)).boxed(),
+        &StageKind::Blocking(workers) => pipeline
+            .map_blocking(workers, move |item| {
+                slow.sleep(Duration::from_micros(slow.below(2_000) as u64));
+                item.changed(salt)
+            })
+            .boxed(),
+        StageKind::TryBlocking(workers, failing) => {
+            let rates = failing.clone();
+            pipeline
+                .try_map_blocking(*workers, move |item| attempt(item, salt, &rates))
+                .on_error(policy(failing, at, kept))
+                .boxed()
+        }
+        StageKind::State => pipeline
+            .map_init(
+                || Ok::<_, String>(0u64),
+                move |seen, item| {
+                    *seen += 1;
+                    item.changed(salt)
+                },
+            )
+            .boxed(),
+        &StageKind::Batch(count) => pipeline.batch(count).unbatch().boxed(),
+        &StageKind::BatchWithin(count) => pipeline.batch_within(count, Duration::from_millis(3)).unbatch().boxed(),
+        StageKind::Broadcast => pipeline.broadcast(|copies| copies.for_each(move |item| put(&side, item))),
+        &StageKind::Route(out_of) => pipeline.route(
+            move |item| item.die(salt) < out_of,
+            |some| {
+                some.store(store::from_fn(move |item| {
+                    put(&side, item);
+                    Ok::<_, String>(())
+                }))
+            },
+        ),
+    }
+}
+
+fn configure<'env>(mut pipeline: Joined<'env, Item>, drawn: &Drawn, token: &CancelToken) -> Joined<'env, Item> {
+    pipeline = match drawn.order {
+        Order::Source => pipeline.ordered(),
+        Order::Unordered | Order::Key => pipeline,
+    };
+    if let Some(window) = drawn.window {
+        pipeline = pipeline.window(window);
+    }
+    if let Some(items) = drawn.budget {
+        pipeline = pipeline.memory_budget(Bytes::new(items * size_of::<Item>()));
+    }
+    if let Some(items) = drawn.morsel {
+        pipeline = pipeline.morsel_items(items);
+    }
+    pipeline.cancel_token(token)
+}
+
+fn interrupt<'env>(
+    pipeline: Joined<'env, Item>,
+    drawn: &Drawn,
+    simulation: &Simulation,
+    token: &CancelToken,
+) -> Joined<'env, Item> {
+    let (interruption, simulation, token) = (drawn.interruption, simulation.clone(), token.clone());
+    pipeline
+        .inspect(move |item| match interruption {
+            Interruption::Drain(at) if item.position == at => token.drain(),
+            Interruption::Cancel(at) if item.position == at => token.cancel(),
+            Interruption::Crash(at) if item.position == at => simulation.crash(),
+            _ => {}
+        })
+        .boxed()
+}

@@ -1,0 +1,61 @@
+//! What time it is in a run: the machine's, or one that a simulation makes.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+/// The clock of a run.
+#[derive(Debug)]
+pub(crate) enum Clock {
+    /// The machine's monotonic clock.
+    Real(Instant),
+    /// Stands still, but for the few nanoseconds that each look takes, until it is moved on.
+    Virtual { nanos: AtomicU64, looks: AtomicU64 },
+}
+
+impl Clock {
+    pub(crate) fn real() -> Self {
+        Clock::Real(Instant::now())
+    }
+
+    /// A clock whose looks take times that follow from `seed`.
+    pub(crate) fn simulated(seed: u64) -> Self {
+        Clock::Virtual { nanos: AtomicU64::new(0), looks: AtomicU64::new(seed) }
+    }
+
+    /// Nanoseconds since the run began.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        match self {
+            Clock::Real(began) => began.elapsed().as_nanos() as u64,
+            Clock::Virtual { nanos, looks } => {
+                let took = crate::random::mix(looks.fetch_add(1, Relaxed)) % 4_096;
+                nanos.fetch_add(took, Relaxed) + took
+            }
+        }
+    }
+
+    /// Moves a virtual clock on; the machine's moves by itself.
+    pub(crate) fn advance(&self, by: u64) {
+        if let Clock::Virtual { nanos, .. } = self {
+            nanos.fetch_add(by, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_virtual_clock_never_goes_back_and_repeats_with_its_seed() {
+        let times = |seed| {
+            let clock = Clock::simulated(seed);
+            clock.advance(1_000_000);
+            (0..100).map(|_| clock.now()).collect::<Vec<_>>()
+        };
+        let first = times(7);
+        assert!(first.is_sorted() && first[0] >= 1_000_000);
+        assert_eq!(first, times(7));
+        assert_ne!(first, times(8));
+    }
+}

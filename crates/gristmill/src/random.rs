@@ -1,0 +1,50 @@
+//! Numbers that look random and follow from a seed.
+
+/// The finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): a good mix of the bits of a counter.
+#[inline]
+pub(crate) fn mix(counter: u64) -> u64 {
+    let mut bits = counter.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ (bits >> 31)
+}
+
+/// A stream of numbers: SplitMix64.
+#[derive(Debug, Clone)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
+    /// The next 64 bits.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(1);
+        mix(self.0)
+    }
+
+    /// A number below `end`, which is not zero; so slightly uneven that nobody sees it.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        ((u128::from(self.next()) * end as u128) >> 64) as usize
+    }
+
+    /// True with this probability.
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
+        ((self.next() >> 11) as f64) < probability * (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chances_are_as_said() {
+        let mut random = Random::new(1);
+        let often = (0..10_000).filter(|_| random.chance(0.3)).count();
+        assert!((2_700..3_300).contains(&often), "{often}");
+        assert!(!random.chance(0.0) && random.chance(1.0));
+        assert!((0..1_000).map(|_| random.below(3)).all(|number| number < 3));
+    }
+}
