@@ -1,3 +1,4 @@
 //! Hunts for broken promises: what the `gristmill-torture` program does, for tests to call.
 
+pub mod endless;
 pub mod sim;

@@ -3,20 +3,30 @@
 //! ```text
 //! cargo run --release -p gristmill-torture -- --seeds 100000
 //! cargo run --release -p gristmill-torture -- --seed 4711
+//! cargo run --release -p gristmill-torture -- endless FILE      # then send it signals
 //! ```
 
+use gristmill_torture::endless::Endless;
 use gristmill_torture::sim;
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut out = std::io::stdout().lock();
-    match sim::args::parse(std::env::args_os().skip(1)).and_then(|command| sim::run(&command, &mut out)) {
+    match run(std::env::args_os().skip(1).collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to hear that even this could not be said.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(args: Vec<OsString>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    match args.first().and_then(|command| command.to_str()) {
+        Some("endless") => Endless::parse(args.into_iter().skip(1))?.run(&mut out),
+        _ => sim::run(&sim::args::parse(args.into_iter())?, &mut out),
     }
 }

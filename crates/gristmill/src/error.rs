@@ -31,6 +31,10 @@ pub(crate) enum ErrorKind {
     Setting { setting: &'static str, problem: String },
     #[error("the run was cancelled")]
     Cancelled,
+    #[error("draining took longer than {limit:?}")]
+    DrainDeadline { limit: std::time::Duration },
+    #[error("the watchdog ended the run: {message}")]
+    Stalled { message: String },
     #[error("the simulation crashed the run at event {event}")]
     Crashed { event: u64 },
     #[error("the run hangs: the simulation gave it up at event {event}")]
@@ -71,6 +75,18 @@ impl Error {
     #[must_use]
     pub fn is_panic(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Panicked { .. })
+    }
+
+    /// Whether a drain took longer than [its deadline](crate::Pipeline::drain_deadline).
+    #[must_use]
+    pub fn is_drain_deadline(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::DrainDeadline { .. })
+    }
+
+    /// Whether a [watchdog](crate::Watchdog) ended the run.
+    #[must_use]
+    pub fn is_stall(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Stalled { .. })
     }
 
     /// Whether a [simulation](crate::testing::Simulation) crashed the run on purpose.

@@ -79,6 +79,9 @@ mod pipeline;
 mod policy;
 mod random;
 mod report;
+#[cfg(all(unix, feature = "signals"))]
+mod signals;
+mod watchdog;
 mod weight;
 
 pub use cancel::CancelToken;
@@ -94,8 +97,11 @@ pub use policy::{Cause, DeadLetter, OnError};
 #[doc(hidden)]
 pub use report::MorselBookkeeping;
 pub use report::{Failure, Kind, Report, StageReport, Totals, Verdict};
+#[cfg(all(unix, feature = "signals"))]
+pub use signals::{SignalWatch, Signals};
 pub use source::Source;
 pub use store::{Outcome, Store};
+pub use watchdog::{Stall, Stalled, Watchdog};
 pub use weight::{Bytes, Weight};
 
 /// The program in the README is a test.

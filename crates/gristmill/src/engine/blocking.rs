@@ -196,6 +196,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
             return;
         };
         let taken = items.len();
+        let watched = self.shared.watched(self.runner.lead(), assembly.positions.position(first), taken);
         let mut part = Part { first, out: Vec::with_capacity(taken), positions: Vec::new() };
         let mut origin = Origin::at(assembly.positions.position(first));
         let positions = assembly.positions.part(first, taken);
@@ -203,6 +204,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         let tallies = &mut worker.tallies;
         let mut cx = Context::new(tallies, &positions, &self.shared, &assembly.permit, assembly.item_bytes);
         let entered = self.runner.run_items(&mut worker.state, &mut cx, &mut rest, &mut part.out, &mut origin);
+        drop(watched);
         self.runner.dismiss(worker, entered, part.out.len());
         let took = self.shared.now() - began;
         self.runner.lead().busy_nanos.fetch_add(took, Ordering::Relaxed);

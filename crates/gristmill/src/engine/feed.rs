@@ -26,7 +26,7 @@ pub trait Feed<T>: Send {
     fn attach(&mut self, cell: &Arc<StageCell>);
 
     /// The source is not to be asked any more; what it has given is still to be had.
-    fn drain(&mut self);
+    fn drain(&mut self, shared: &Shared);
 
     /// Whether asking makes sense now.
     fn is_ready(&self) -> bool;
@@ -95,8 +95,10 @@ impl<S: Source + Send> Feed<Yield<S>> for Inline<'_, S> {
         self.cell = Some(Arc::clone(cell));
     }
 
-    fn drain(&mut self) {
-        self.ended = true;
+    fn drain(&mut self, shared: &Shared) {
+        if !std::mem::replace(&mut self.ended, true) {
+            shared.note_drained();
+        }
     }
 
     fn is_ready(&self) -> bool {
@@ -263,7 +265,11 @@ impl<'env, S: Source> Drawing<'env, S> {
         let shared = driver.shared();
         let patience = patience.min(SOURCE_PATIENCE);
         if self.held.is_none() {
-            if shared.is_stopped() || shared.is_draining() {
+            if shared.is_stopped() {
+                return Turned::Ended;
+            }
+            if shared.is_draining() {
+                shared.note_drained();
                 return Turned::Ended;
             }
             if !self.timed(shared, |cell| &cell.blocked_nanos, |drawing| drawing.intake.wait_for_room(shared, patience))
@@ -387,7 +393,7 @@ impl<T: Send> Feed<T> for IntakeFeed<T> {
     }
 
     /// The thread sees for itself that the run drains, and ends.
-    fn drain(&mut self) {}
+    fn drain(&mut self, _: &Shared) {}
 
     fn is_ready(&self) -> bool {
         let laid = self.intake.state.lock();

@@ -203,6 +203,11 @@ impl Gate {
         })
     }
 
+    /// How many morsels are in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.state.lock().in_flight
+    }
+
     /// Whether somebody was refused while no morsel is in flight: only open batches can hold what he waits for.
     pub(crate) fn is_held_up(&self) -> bool {
         let state = self.state.lock();

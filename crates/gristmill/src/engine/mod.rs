@@ -48,6 +48,7 @@ mod shared;
 mod simulate;
 mod sync;
 mod task;
+mod watch;
 
 pub use context::Context;
 pub use dead::DeadLane;
@@ -69,8 +70,10 @@ pub(crate) use shared::Shared;
 pub(crate) use simulate::Script;
 use simulate::Simulator;
 use task::OwnThread;
+pub(crate) use watch::Watch;
 
 use crate::error::{Error, panic_message};
+use crate::watchdog::Watchdog;
 use crate::weight::Scale;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -133,6 +136,7 @@ pub(crate) struct Engine<'env> {
     shared: Arc<Shared>,
     /// From the end to the source.
     nodes: Vec<Arc<dyn Node<'env> + 'env>>,
+    watchdog: Option<Watchdog<'env>>,
 }
 
 /// The means to get work done: who does it, and the run they work for.
@@ -426,13 +430,27 @@ impl<'env> Engine<'env> {
         if self.shared.cancel.is_cancelled() {
             self.shared.heed_cancel();
         }
+        self.shared.heed_drain_deadline();
         driver.contain(|| {
+            self.look_for_stalls(driver);
             self.nodes.iter().for_each(|node| node.tick(driver));
             if self.shared.gate.is_held_up() {
                 driver.relieve();
             }
         });
         driver.settle();
+    }
+}
+
+impl Engine<'_> {
+    /// Tells the watchdog what takes too long.
+    fn look_for_stalls(&self, driver: Driver<'_, '_>) {
+        let (Some(watch), Some(watchdog)) = (&self.shared.watch, &self.watchdog) else { return };
+        for stall in watch.stalls(&self.shared) {
+            if let Some(error) = watchdog.bark(&stall) {
+                driver.abort(error);
+            }
+        }
     }
 }
 
@@ -446,7 +464,8 @@ struct Threads<'env> {
 pub(crate) fn run(plan: Plan<'_>) -> Result<(), Error> {
     let Plan { shared, settings, nodes, threads, endings, dead, .. } = plan;
     let threads = Threads { own: threads, dead };
-    let engine = Arc::new(Engine { shared: Arc::clone(&shared), nodes });
+    let watchdog = settings.watchdog.clone();
+    let engine = Arc::new(Engine { shared: Arc::clone(&shared), nodes, watchdog });
     shared.heed_cancel();
     match (&settings.simulation, settings.pool_ref()) {
         (Some(script), _) => engine.simulate(script, threads),

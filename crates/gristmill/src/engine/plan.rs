@@ -12,7 +12,7 @@ use super::morsel::Morsel;
 use super::pace::Pace;
 use super::shared::Shared;
 use super::task::{OwnThread, Task};
-use super::{DeadLane, Driver};
+use super::{DeadLane, Driver, Watch};
 use crate::error::{BoxError, Error};
 use crate::pipeline::Settings;
 use crate::policy::DeadLetter;
@@ -102,6 +102,8 @@ impl<'env> Plan<'env> {
             settings.flush(),
             settings.clock(),
         );
+        let watch = settings.watchdog.as_ref().map(|watchdog| Watch::new(watchdog.limit()));
+        let shared = shared.limited(settings.drain_deadline, watch);
         Plan {
             shared: Arc::new(shared),
             settings,

@@ -226,7 +226,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
     /// Takes a morsel from the source and runs it. The feed is this worker's for the time being.
     fn fill_and_process(&self, mut feed: Box<dyn Feed<In> + 'env>, driver: Driver<'_, 'env>) -> Step {
         if self.shared.is_draining() {
-            feed.drain();
+            feed.drain(&self.shared);
         }
         let (slot, grant) = match self.enter(&*feed) {
             Ok(entered) => entered,
@@ -462,6 +462,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
     /// Runs a whole morsel. `None` when the run is stopping.
     fn run(&self, mut morsel: Morsel<In>, began: u64, cost_from: u64) -> Option<Morsel<Op::Out>> {
         let mut worker = self.hire()?;
+        let watched = self.shared.watched(self.lead(), morsel.origin.position(0), morsel.items.len());
         let mut out = self.emptied.get();
         let mut origin = Origin::at(morsel.origin.position(0));
         let positions = std::mem::take(&mut morsel.origin);
@@ -470,6 +471,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
         let mut rest = Draining::new(&mut items, &self.shared);
         let mut cx = Context::new(&mut worker.tallies, &positions, &self.shared, &morsel.permit, item_bytes);
         let entered = self.run_items(&mut worker.state, &mut cx, &mut rest, &mut out, &mut origin);
+        drop(watched);
         self.dismiss(worker, entered, out.len());
         let ended = self.shared.now();
         self.cost.learn(ended - cost_from, morsel.source_items);
@@ -567,7 +569,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
     }
 
     /// The stage that the time of this segment is written to.
-    pub(crate) fn lead(&self) -> &StageCell {
+    pub(crate) fn lead(&self) -> &Arc<StageCell> {
         &self.cells[usize::from(self.has_feed && self.cells.len() > 1)]
     }
 

@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::crew::Crew;
 use super::gate::Gate;
 use super::pace::Pace;
+use super::watch::Watch;
 use crate::cancel::CancelToken;
 use crate::chunk::MappedBytes;
 use crate::error::{Error, ErrorKind};
@@ -36,6 +37,12 @@ pub struct Shared {
     next_tick: AtomicU64,
     /// Nanoseconds the run took; zero while it goes on.
     pub(crate) took_nanos: AtomicU64,
+    /// When the run began to drain, in nanoseconds since it began; zero before.
+    drains_since: AtomicU64,
+    /// A drain ended the source before it ran dry.
+    drained: AtomicBool,
+    drain_deadline: Option<Duration>,
+    pub(crate) watch: Option<Watch>,
     stopped: AtomicBool,
     error: Mutex<Option<Error>>,
     failures: Mutex<Vec<Failure>>,
@@ -64,6 +71,10 @@ impl Shared {
         clock: Clock,
     ) -> Self {
         Shared {
+            drains_since: AtomicU64::new(0),
+            drained: AtomicBool::new(false),
+            drain_deadline: None,
+            watch: None,
             gate,
             crew,
             pace,
@@ -156,10 +167,42 @@ impl Shared {
         self.stopped.load(Ordering::Relaxed)
     }
 
+    /// Bounds how long a drain may take, and has what is under way watched.
+    pub(crate) fn limited(mut self, drain_deadline: Option<Duration>, watch: Option<Watch>) -> Self {
+        (self.drain_deadline, self.watch) = (drain_deadline, watch);
+        self
+    }
+
     /// Whether sources should end; a token that was cancelled stops the run here and now.
     pub(crate) fn is_draining(&self) -> bool {
         self.heed_cancel();
         self.cancel.is_draining()
+    }
+
+    /// A source that had not run dry was ended, as the run drains.
+    pub(crate) fn note_drained(&self) {
+        self.drained.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a drain ended the source before it ran dry.
+    pub(crate) fn was_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    /// Aborts a run that drains for too long.
+    pub(crate) fn heed_drain_deadline(&self) {
+        let Some(limit) = self.drain_deadline else { return };
+        if !self.cancel.is_draining() || self.is_stopped() {
+            return;
+        }
+        let now = self.now().max(1);
+        let since = match self.drains_since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => now,
+            Err(since) => since,
+        };
+        if u128::from(now.saturating_sub(since)) >= limit.as_nanos() {
+            self.abort(Error::new(ErrorKind::DrainDeadline { limit }));
+        }
     }
 
     /// Stops the run; the first error wins.

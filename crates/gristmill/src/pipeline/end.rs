@@ -246,6 +246,7 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'e
         let mut rest = Draining::new(&mut items, &self.shared);
         let mut cx = Context::new(tally, &positions, &self.shared, &morsel.permit, item_bytes);
         let mut kept = None;
+        let watched = self.shared.watched(&self.cell, positions.position(0), rest.size_hint().0);
         loop {
             let stored = catch_unwind(AssertUnwindSafe(|| {
                 while !cx.is_stopped() {
@@ -261,6 +262,7 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'e
             let Err(payload) = stored else { break };
             policy.fail(&mut cx, kept.take(), Cause::Panic(panic_message(payload)));
         }
+        drop(watched);
         self.tally.derive_out(entered as u64);
         self.cell.add(&std::mem::take(&mut self.tally));
         // Last, as the drop of what is left may unwind.

@@ -25,6 +25,7 @@ use crate::policy::OnError;
 use crate::report::{Kind, StageCell};
 use crate::source::Source;
 use crate::store::Outcome;
+use crate::watchdog::Watchdog;
 use crate::weight::{Bytes, Scale, Weight};
 use parking_lot::Mutex;
 use settings::MOST_THREADS;
@@ -942,6 +943,29 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     /// Lets this token stop the run.
     pub fn cancel_token(mut self, token: &CancelToken) -> Self {
         self.settings.cancel = token.clone();
+        self
+    }
+
+    /// Aborts the run if it drains for longer than this. A function that is running is waited for, nothing else.
+    ///
+    /// # Default
+    ///
+    /// No deadline.
+    pub fn drain_deadline(mut self, limit: Duration) -> Self {
+        self.settings.drain_deadline = Some(limit);
+        self
+    }
+
+    /// Has what takes too long said, or ended.
+    ///
+    /// # Default
+    ///
+    /// Nobody watches.
+    pub fn watchdog(mut self, watchdog: Watchdog<'env>) -> Self {
+        if watchdog.limit().is_zero() {
+            self.settings.refuse("watchdog", "must wait longer than zero");
+        }
+        self.settings.watchdog = Some(watchdog);
         self
     }
 

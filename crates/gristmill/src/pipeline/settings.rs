@@ -4,6 +4,7 @@ use crate::cancel::CancelToken;
 use crate::engine::{Clock, Order, Script};
 use crate::error::Error;
 use crate::monitor::Monitor;
+use crate::watchdog::Watchdog;
 use crate::weight::Bytes;
 use rayon::ThreadPool;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub(crate) struct Settings<'env> {
     pub(crate) morsel: Option<usize>,
     /// Threads of the stages that wait: each should have a morsel.
     pub(crate) own_threads: usize,
+    pub(crate) drain_deadline: Option<Duration>,
+    pub(crate) watchdog: Option<Watchdog<'env>>,
     /// The run is a simulation.
     pub(crate) simulation: Option<Arc<Script>>,
     /// The first setting that was refused.
@@ -63,6 +66,8 @@ impl Default for Settings<'_> {
             order: Order::Unordered,
             morsel: None,
             own_threads: 0,
+            drain_deadline: None,
+            watchdog: None,
             simulation: None,
             problem: None,
         }

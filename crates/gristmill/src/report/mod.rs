@@ -51,6 +51,8 @@ pub struct Report<O = ()> {
     pub pool_threads: usize,
     /// The first thousand items that failed under [`OnError::collect`](crate::OnError::collect).
     pub failures: Vec<Failure>,
+    /// The run was drained before its source ran dry.
+    pub drained: bool,
 }
 
 /// What one stage did. Counts are of items; times are added up over its workers.
@@ -182,6 +184,7 @@ impl Report {
             dropped: shared.lost.load(Relaxed),
             pool_threads: shared.crew.max(),
             failures: shared.failures(),
+            drained: shared.was_drained(),
         }
     }
 }
@@ -205,6 +208,7 @@ impl<O> Report<O> {
             dropped: self.dropped,
             pool_threads: self.pool_threads,
             failures: self.failures,
+            drained: self.drained,
         };
         (report, self.output)
     }

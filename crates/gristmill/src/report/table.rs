@@ -30,6 +30,9 @@ impl<O> fmt::Display for Report<O> {
             Mapped(self.peak_mapped_bytes),
             self.pool_threads
         )?;
+        if self.drained {
+            writeln!(f, "drained before the source ran dry")?;
+        }
         write!(f, "verdict: {}", self.verdict())
     }
 }

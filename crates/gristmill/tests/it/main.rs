@@ -9,6 +9,7 @@ mod chunks;
 mod errors;
 #[cfg(target_os = "linux")]
 mod guard;
+mod lifecycle;
 mod order;
 mod pools;
 mod report;

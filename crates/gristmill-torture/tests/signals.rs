@@ -1,0 +1,104 @@
+//! Real processes and real signals.
+#![cfg(unix)]
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn start(path: &Path, args: &[&str]) -> Child {
+    let child = Command::new(env!("CARGO_BIN_EXE_gristmill-torture"))
+        .arg("endless")
+        .arg(path)
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It has set its handlers before it writes.
+    let began = Instant::now();
+    while std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+        assert!(began.elapsed() < Duration::from_secs(30), "the run does not begin");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Waits for the end; a process that does not end is killed, and fails the test.
+fn end(mut child: Child) -> Output {
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > Duration::from_secs(30) {
+            child.kill().unwrap();
+            panic!("the process does not end: {:?}", child.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.wait_with_output().unwrap()
+}
+
+fn numbers(path: &Path) -> Vec<u64> {
+    std::fs::read_to_string(path).unwrap().lines().map(|line| line.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_signal_at_any_moment_drains_and_everything_extracted_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("numbers");
+    for round in 0..24u64 {
+        let _ = std::fs::remove_file(&path);
+        let child = start(&path, if round % 2 == 0 { &[] } else { &["--pause-us", "50"] });
+        std::thread::sleep(Duration::from_micros(round * 7_919 % 60_000));
+        signal(&child, if round % 3 == 0 { "-INT" } else { "-TERM" });
+        let ended = end(child);
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success() && said.contains("drained"), "{ended:?}");
+        let stored = numbers(&path);
+        assert!(stored.iter().copied().eq(0..stored.len() as u64), "round {round}: a number is missing");
+        assert!(said.contains("0 lost") || !said.contains("lost"), "{said}");
+    }
+}
+
+#[test]
+fn a_second_signal_cancels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("numbers");
+    let child = start(&path, &["--pause-us", "20000"]);
+    signal(&child, "-TERM");
+    std::thread::sleep(Duration::from_millis(100));
+    signal(&child, "-TERM");
+    let ended = end(child);
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.code() == Some(1) && said.contains("cancelled"), "{ended:?}");
+}
+
+#[test]
+fn a_drain_that_takes_too_long_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("numbers");
+    let child = start(&path, &["--pause-us", "20000", "--deadline-ms", "100"]);
+    signal(&child, "-TERM");
+    let ended = end(child);
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.code() == Some(1) && said.contains("draining took longer than 100ms"), "{ended:?}");
+}
+
+#[test]
+fn a_store_that_never_returns_is_abandoned_with_its_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("numbers");
+    // Stuck when much has been written, so that the test sees that it runs.
+    let child = start(&path, &["--stuck-at", "100000", "--grace-ms", "200"]);
+    std::thread::sleep(Duration::from_millis(300));
+    signal(&child, "-TERM");
+    std::thread::sleep(Duration::from_millis(100));
+    signal(&child, "-TERM");
+    let ended = end(child);
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.signal() == Some(15) && said.contains("has not ended") && said.contains("store"), "{ended:?}");
+}

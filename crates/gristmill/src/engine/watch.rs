@@ -1,0 +1,126 @@
+//! What is under way, for the watchdog to look at.
+//!
+//! Whoever runs user code over a morsel writes down stage, first position and time, and crosses it out when he is done: a
+//! lock for each morsel, and only where there is a watchdog. The tick looks for entries that have grown old, and whether
+//! anything at all has moved while something is in flight.
+
+use super::shared::Shared;
+use crate::report::{Report, StageCell};
+use crate::watchdog::{Stall, Stalled};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub(crate) struct Watch {
+    limit: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// A place for each thread that is inside a stage; free ones are used again.
+    entries: Vec<Option<Entry>>,
+    /// What all stages had counted when that last changed, and when.
+    counted: u64,
+    moved_at: u64,
+    /// That nothing moves was said.
+    said: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    cell: Arc<StageCell>,
+    position: u64,
+    items: usize,
+    since: u64,
+    said: bool,
+}
+
+/// Crosses an entry out when it is dropped, by unwinding too.
+pub(crate) struct Watched<'a> {
+    watch: &'a Watch,
+    place: usize,
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.watch.state.lock().entries[self.place] = None;
+    }
+}
+
+impl Watch {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Watch { limit, state: Mutex::default() }
+    }
+
+    fn enter(&self, cell: &Arc<StageCell>, position: u64, items: usize, since: u64) -> Watched<'_> {
+        let entry = Some(Entry { cell: Arc::clone(cell), position, items, since, said: false });
+        let entries = &mut self.state.lock().entries;
+        let place = match entries.iter().position(Option::is_none) {
+            Some(place) => {
+                entries[place] = entry;
+                place
+            }
+            None => {
+                entries.push(entry);
+                entries.len() - 1
+            }
+        };
+        Watched { watch: self, place }
+    }
+
+    /// What has taken too long and was not said yet.
+    pub(crate) fn stalls(&self, shared: &Shared) -> Vec<Stall> {
+        let now = shared.now();
+        let mut found = self.state.lock().old_entries(now, self.limit);
+        let in_flight = shared.gate.in_flight();
+        if self.state.lock().stands_still(counted(shared), in_flight > 0, now, self.limit) && found.is_empty() {
+            found.push((Stalled::Pipeline { morsels: in_flight }, self.limit));
+        }
+        found.into_iter().map(|(what, running)| Stall { what, running, report: Report::read(shared) }).collect()
+    }
+}
+
+impl State {
+    fn old_entries(&mut self, now: u64, limit: Duration) -> Vec<(Stalled, Duration)> {
+        let mut old = Vec::new();
+        for entry in self.entries.iter_mut().flatten().filter(|entry| !entry.said) {
+            let running = Duration::from_nanos(now.saturating_sub(entry.since));
+            if running >= limit {
+                entry.said = true;
+                let (stage, first, items) = (entry.cell.name.clone(), entry.position, entry.items);
+                old.push((Stalled::Stage { stage, first, items }, running));
+            }
+        }
+        old
+    }
+
+    fn stands_still(&mut self, counted: u64, in_flight: bool, now: u64, limit: Duration) -> bool {
+        if counted != self.counted || !in_flight {
+            (self.counted, self.moved_at, self.said) = (counted, now, false);
+            return false;
+        }
+        let still = Duration::from_nanos(now.saturating_sub(self.moved_at)) >= limit;
+        let news = still && !self.said;
+        self.said |= still;
+        news
+    }
+}
+
+/// A number that changes whenever an item gets anywhere.
+fn counted(shared: &Shared) -> u64 {
+    let cells = shared.stages.get().map_or(&[][..], Vec::as_slice);
+    cells.iter().fold(0u64, |sum, cell| {
+        sum.wrapping_add(cell.items_in.load(Relaxed)).wrapping_add(cell.items_out.load(Relaxed))
+    })
+}
+
+impl Shared {
+    /// Writes down that a thread runs a stage over so many items; `None` if nobody watches.
+    #[inline]
+    pub(crate) fn watched(&self, cell: &Arc<StageCell>, position: u64, items: usize) -> Option<Watched<'_>> {
+        self.watch.as_ref().map(|watch| watch.enter(cell, position, items, self.now()))
+    }
+}

@@ -1,0 +1,173 @@
+//! Deadlines, signals and watchdogs.
+
+use crate::support::{assert_balanced, pool, within};
+use gristmill::prelude::*;
+use gristmill::{Monitor, Stalled, Watchdog, source, store};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_drain_that_takes_too_long_is_aborted() {
+    within("drain deadline", || {
+        let token = CancelToken::new();
+        let stopper = token.clone();
+        let began = Instant::now();
+        // Each item takes long, and there are many in flight.
+        let error = Pipeline::extract(0u64..)
+            .map_blocking(2, move |item| {
+                if item == 3 {
+                    stopper.drain();
+                }
+                std::thread::sleep(Duration::from_millis(50));
+                item
+            })
+            .window(400)
+            .morsel_items(1)
+            .cancel_token(&token)
+            .drain_deadline(Duration::from_millis(300))
+            .count()
+            .run()
+            .unwrap_err();
+        assert!(error.is_drain_deadline(), "{error:?}");
+        assert!(began.elapsed() < LONG);
+        let report = error.report().unwrap();
+        assert!(report.drained && report.totals().lost > 0);
+        assert_balanced(report);
+    });
+}
+
+#[test]
+fn a_drain_within_its_deadline_says_so_and_a_whole_run_does_not() {
+    within("drained", || {
+        for waits in [false, true] {
+            let token = CancelToken::new();
+            let stopper = token.clone();
+            let numbers = (0u64..).inspect(move |number| {
+                if *number == 100 {
+                    stopper.drain();
+                }
+            });
+            let run = |report: gristmill::Report<u64>| {
+                assert!(report.drained && report.output > 100 && report.to_string().contains("drained"), "{report}");
+                assert_balanced(&report);
+            };
+            if waits {
+                run(Pipeline::extract(source::waiting(numbers))
+                    .cancel_token(&token)
+                    .drain_deadline(LONG)
+                    .count()
+                    .run()
+                    .unwrap());
+            } else {
+                run(Pipeline::extract(numbers).cancel_token(&token).drain_deadline(LONG).count().run().unwrap());
+            }
+        }
+        assert!(!Pipeline::extract(0..10).drain_deadline(Duration::ZERO).count().run().unwrap().drained);
+    });
+}
+
+#[test]
+fn the_watchdog_names_the_stage_and_the_item_that_take_too_long() {
+    within("watchdog", || {
+        let said = Mutex::new(Vec::new());
+        let limit = Duration::from_millis(30);
+        Pipeline::extract(0..20u64)
+            .morsel_items(1)
+            .watchdog(Watchdog::after(limit, |stall| said.lock().unwrap().push(stall.clone())))
+            .map_blocking(2, |item| {
+                if item == 7 {
+                    std::thread::sleep(Duration::from_millis(300));
+                }
+                item
+            })
+            .named("slow")
+            .store(store::from_fn(|item| {
+                if item == 11 {
+                    std::thread::sleep(Duration::from_millis(300));
+                }
+                Ok::<_, String>(())
+            }))
+            .run()
+            .unwrap();
+        let said = said.into_inner().unwrap();
+        let named = |stage: &str, first: u64| {
+            let what = Stalled::Stage { stage: stage.to_owned(), first, items: 1 };
+            said.iter().filter(|stall| stall.what == what && stall.running >= limit).count()
+        };
+        assert_eq!((named("slow", 7), named("store", 11)), (1, 1), "{said:?}");
+        assert!(said.iter().all(|stall| stall.report.totals().extracted > 0));
+    });
+}
+
+#[test]
+fn a_watchdog_may_end_the_run() {
+    within("watchdog aborts", || {
+        let pool = pool(1);
+        let error = Pipeline::extract(0..20u64)
+            .pool(&pool)
+            .morsel_items(1)
+            .watchdog(Watchdog::after(Duration::from_millis(20), |_| {}).abort())
+            .map(|item| {
+                if item == 4 {
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                item
+            })
+            .count()
+            .run()
+            .unwrap_err();
+        assert!(error.is_stall() && error.to_string().contains("item 4"), "{error}");
+        assert_balanced(error.report().unwrap());
+    });
+}
+
+#[test]
+fn a_quiet_source_is_not_a_stall_but_a_lost_item_would_be() {
+    within("quiet source", || {
+        let (sender, receiver) = crossbeam_channel::unbounded::<u64>();
+        let said = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                sender.send(1).unwrap();
+                std::thread::sleep(Duration::from_millis(200));
+                sender.send(2).unwrap();
+            });
+            Pipeline::extract(source::channel(receiver))
+                .watchdog(Watchdog::after(Duration::from_millis(20), |stall| {
+                    said.lock().unwrap().push(stall.to_string());
+                }))
+                .count()
+                .run()
+                .unwrap();
+        });
+        assert_eq!(said.into_inner().unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_watchdog_that_panics_aborts_and_one_that_waits_for_nothing_is_refused() {
+    within("odd watchdogs", || {
+        let slow = || Pipeline::extract(0..3u64).inspect(|_| std::thread::sleep(Duration::from_millis(60)));
+        let error = slow()
+            .watchdog(Watchdog::after(Duration::from_millis(10), |_| panic!("planned")))
+            .count()
+            .run()
+            .unwrap_err();
+        assert!(format!("{error:?}").contains("planned"), "{error:?}");
+        assert_balanced(error.report().unwrap());
+        assert!(slow().watchdog(Watchdog::after(Duration::ZERO, |_| {})).count().run().unwrap_err().is_setting());
+    });
+}
+
+#[test]
+fn a_monitor_sees_a_drain() {
+    within("monitor", || {
+        let (token, monitor) = (CancelToken::new(), Monitor::new());
+        token.drain();
+        let report = Pipeline::extract(0u64..).cancel_token(&token).monitor(&monitor).count().run().unwrap();
+        assert_eq!((report.output, report.drained), (0, true));
+        assert!(monitor.snapshot().unwrap().drained);
+    });
+}
