@@ -1,4 +1,5 @@
 //! Hunts for broken promises: what the `gristmill-torture` program does, for tests to call.
 
 pub mod endless;
+pub mod planted;
 pub mod sim;

@@ -1,0 +1,277 @@
+//! Do the tests test? Known-bad changes, each of which a named test must catch.
+//!
+//! The program copies the workspace, makes one change, runs the test that should catch it, and says whether it failed as it
+//! should. A change whose place is not found is an error: it has to follow the code.
+
+use anyhow::{Context, bail, ensure};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A change for the worse.
+#[derive(Debug)]
+pub struct Plant {
+    name: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+    caught_by: CaughtBy,
+}
+
+/// What is to fail.
+#[derive(Debug, Clone, Copy)]
+enum CaughtBy {
+    /// The first 2,000 seeds.
+    Seeds,
+    /// A test of the library.
+    Test(&'static str),
+    /// A loom model.
+    Model(&'static str),
+}
+
+impl CaughtBy {
+    fn command(self, workspace: &Path) -> Command {
+        let mut command = Command::new("cargo");
+        command.current_dir(workspace).args(["test", "--quiet"]);
+        match self {
+            CaughtBy::Seeds => command.args(["-p", "gristmill-torture", "--test", "seeds"]),
+            CaughtBy::Test(test) => command.args(["-p", "gristmill", "--test", "it", test]),
+            CaughtBy::Model(model) => command
+                .env("RUSTFLAGS", "--cfg loom")
+                .env("LOOM_MAX_PREEMPTIONS", "3")
+                .env("CARGO_TARGET_DIR", workspace.join("target/loom"))
+                .args(["-p", "gristmill", "--release", "--lib", model]),
+        };
+        command
+    }
+}
+
+/// The changes.
+pub const PLANTS: &[Plant] = &[
+    Plant {
+        name: "order: morsels leave the funnel as they come",
+        file: "engine/funnel.rs",
+        from: "Order::Source => Waiting::Source { next: 0, slots: VecDeque::new() },",
+        to: "Order::Source => Waiting::Unordered(VecDeque::new()),",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "order: a morsel with a key in common may overtake",
+        file: "engine/funnel.rs",
+        from: "before.iter_mut().zip(keys).for_each(|(before, key)| *before |= key);",
+        to: "let _ = &mut before;",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "order: results of a blocking stage are joined as they come",
+        file: "engine/blocking.rs",
+        from: "parts.sort_unstable_by_key(|part| part.first);",
+        to: "let _ = &mut parts;",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "wake-up: what is given back wakes nobody",
+        file: "engine/gate.rs",
+        from: "            state.freed = true;",
+        to: "            state.freed = false;",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "wake-up: a worker goes home whatever was raised since it looked",
+        file: "engine/crew.rs",
+        from: "            if word as u32 != seen {",
+        to: "            if seen == u32::MAX && word as u32 != seen {",
+        caught_by: CaughtBy::Model("crew"),
+    },
+    Plant {
+        name: "wake-up: a morsel for a segment calls nobody",
+        file: "engine/segment.rs",
+        from: "        self.input.lock().lane.push_back(morsel);\n        driver.notify();",
+        to: "        self.input.lock().lane.push_back(morsel);\n        let _ = driver;",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "ending: a segment is closed while workers are inside",
+        file: "engine/segment.rs",
+        from: "input.closed && input.lane.is_empty() && input.inside == 0",
+        to: "input.closed && input.lane.is_empty()",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "ending: the open batch is forgotten",
+        file: "engine/batch.rs",
+        from: "    fn close(&mut self, driver: Driver<'_, 'env>) {\n        self.send_open(driver);",
+        to: "    fn close(&mut self, driver: Driver<'_, 'env>) {",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "ending: a side branch is not closed",
+        file: "engine/fork.rs",
+        from: "        self.side.close(driver);\n",
+        to: "",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "ending: a drain does not reach the source",
+        file: "engine/segment.rs",
+        from: "            feed.drain(&self.shared);",
+        to: "            let _ = &mut feed;",
+        caught_by: CaughtBy::Test("stop::draining_stores_what_is_in_flight"),
+    },
+    Plant {
+        name: "accounts: morsels that are dropped are not counted",
+        file: "engine/morsel.rs",
+        from: "            self.shared.lost.fetch_add(self.items.len() as u64, Ordering::Relaxed);\n        }\n        if let Some(home)",
+        to: "        }\n        if let Some(home)",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "accounts: what a stopped worker leaves is not counted",
+        file: "engine/morsel.rs",
+        from: "        if self.items.len() > 0 {\n            self.shared.lost",
+        to: "        if self.items.len() > usize::MAX / 2 {\n            self.shared.lost",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "accounts: what lies in an intake at a stop is not counted",
+        file: "engine/feed.rs",
+        from: "        count_lost(self.cell.get().map(|cell| &**cell), left.len());",
+        to: "        drop(left);",
+        caught_by: CaughtBy::Test("stop::cancelling_at_any_moment_ends_the_run_and_accounts_for_everything"),
+    },
+    Plant {
+        name: "policy: one failure too few is allowed",
+        file: "policy.rs",
+        from: "        if failures > self.on_error.limit {",
+        to: "        if failures >= self.on_error.limit.max(1) {",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "policy: dead letters are forgotten",
+        file: "policy.rs",
+        from: "                    lane.post(letter, cx.hold_copy());",
+        to: "                    let _ = (lane, letter, cx.hold_copy());",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "panics: an expansion is not gone on with after a panic further down",
+        file: "op/expand.rs",
+        from: "        let Some(rest) = &mut state.rest else { return };",
+        to: "        if state.results > 0 { state.rest = None; }\n        let Some(rest) = &mut state.rest else { return };",
+        caught_by: CaughtBy::Test("errors::a_panic_in_the_middle_of_an_expansion_costs_one_item"),
+    },
+    Plant {
+        name: "memory: buffers are used again with what is left in them",
+        file: "engine/morsel.rs",
+        from: "        buffer.clear();",
+        to: "        let _ = &mut buffer;",
+        caught_by: CaughtBy::Test("stop::"),
+    },
+    Plant {
+        name: "memory: open batches are never let go for want of room",
+        file: "engine/serial.rs",
+        from: "        self.try_let_go(driver, LetGo::All);",
+        to: "        let _ = (driver, LetGo::All);",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "memory: a refused item that fits by now is refused all the same",
+        file: "engine/gate.rs",
+        from: "        if state.returns != grant.returns {\n            return None;\n        }",
+        to: "        let _ = grant.returns;",
+        caught_by: CaughtBy::Model("gate"),
+    },
+    Plant {
+        name: "memory: permits are not given back",
+        file: "engine/gate.rs",
+        from: "        state.charged -= charge;\n        state.bytes -= bytes;",
+        to: "        state.bytes -= bytes;\n        let _ = charge;",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "turns: a turn is given back later than nothing was found",
+        file: "engine/funnel.rs",
+        from: "        if matches!(turn, Turn::Leave) {\n            state.taken = false;\n        }",
+        to: "        if matches!(turn, Turn::Leave) {\n            drop(state);\n            self.state.lock().taken = false;\n        }",
+        caught_by: CaughtBy::Model("funnel"),
+    },
+    Plant {
+        name: "blocking: a morsel without items is swallowed",
+        file: "engine/blocking.rs",
+        from: "            let out = self.runner.follow(&mut morsel, Vec::new(), origin);\n            self.out.push(out, driver);",
+        to: "            let out = self.runner.follow(&mut morsel, Vec::new(), origin);\n            let _ = (out, driver);",
+        caught_by: CaughtBy::Seeds,
+    },
+];
+
+/// Plants all, or those whose names contain a word, and says which were caught.
+///
+/// # Errors
+///
+/// If one was not caught, or its place was not found.
+pub fn run(args: impl Iterator<Item = OsString>, out: &mut impl Write) -> anyhow::Result<()> {
+    let words: Vec<String> = args.map(|word| word.to_string_lossy().into_owned()).collect();
+    let chosen = PLANTS.iter().filter(|plant| words.iter().all(|word| plant.name.contains(word.as_str())));
+    let source = workspace()?;
+    let copy = std::env::temp_dir().join(format!("gristmill-planted-{}", std::process::id()));
+    copy_tree(&source, &copy).with_context(|| format!("cannot copy the workspace to {}", copy.display()))?;
+    let mut missed = Vec::new();
+    for plant in chosen {
+        let caught = plant.is_caught(&source, &copy)?;
+        writeln!(out, "{}: {}", if caught { "caught" } else { "MISSED" }, plant.name)?;
+        out.flush()?;
+        if !caught {
+            missed.push(plant.name);
+        }
+    }
+    std::fs::remove_dir_all(&copy)?;
+    ensure!(missed.is_empty(), "not caught: {missed:?}");
+    Ok(())
+}
+
+impl Plant {
+    fn is_caught(&self, source: &Path, copy: &Path) -> anyhow::Result<bool> {
+        let file = Path::new("crates/gristmill/src").join(self.file);
+        let text = std::fs::read_to_string(source.join(&file))?;
+        ensure!(
+            text.matches(self.from).count() == 1,
+            "`{}`: its place in {} is not there once",
+            self.name,
+            file.display()
+        );
+        std::fs::write(copy.join(&file), text.replacen(self.from, self.to, 1))?;
+        // That it compiles is the plant's business, that the test fails the test's.
+        let built =
+            self.caught_by.command(copy).arg("--no-run").stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
+        if !built.status.success() {
+            bail!("`{}` does not compile: {}", self.name, String::from_utf8_lossy(&built.stderr));
+        }
+        let tested = self.caught_by.command(copy).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        std::fs::write(copy.join(&file), text)?;
+        Ok(!tested.success())
+    }
+}
+
+fn workspace() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir()?;
+    let found = here.ancestors().find(|folder| folder.join("crates/gristmill/src").is_dir());
+    found.map(Path::to_path_buf).context("to be run inside the workspace of gristmill")
+}
+
+/// Copies what a build needs: not what builds have left, not the history.
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type()?.is_dir() {
+            if name != "target" && name != ".git" {
+                copy_tree(&entry.path(), &to.join(name))?;
+            }
+        } else if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), to.join(name))?;
+        }
+    }
+    Ok(())
+}
