@@ -21,8 +21,8 @@ struct Inner {
 pub(crate) enum ErrorKind {
     #[error("stage `{stage}` failed on item {position}, attempt {attempts}")]
     Item { stage: String, position: u64, attempts: u32, source: BoxError },
-    #[error("stage `{stage}` panicked on item {position}: {message}")]
-    Panicked { stage: String, position: u64, message: String },
+    #[error("stage `{stage}` panicked on item {position}, attempt {attempts}: {message}")]
+    Panicked { stage: String, position: u64, attempts: u32, message: String },
     #[error("stage `{stage}` gave up: more than {limit} items failed, the last of them item {position}")]
     TooMany { stage: String, limit: u64, position: u64, source: BoxError },
     #[error("stage `{stage}` could not {action}")]
@@ -120,6 +120,15 @@ impl Error {
             ErrorKind::Item { position, .. }
             | ErrorKind::Panicked { position, .. }
             | ErrorKind::TooMany { position, .. } => Some(*position),
+            _ => None,
+        }
+    }
+
+    /// How often the stage tried the item that failed.
+    #[must_use]
+    pub fn attempts(&self) -> Option<u32> {
+        match &self.0.kind {
+            ErrorKind::Item { attempts, .. } | ErrorKind::Panicked { attempts, .. } => Some(*attempts),
             _ => None,
         }
     }

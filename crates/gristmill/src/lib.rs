@@ -79,6 +79,7 @@ mod pipeline;
 mod policy;
 mod random;
 mod report;
+mod retry;
 #[cfg(all(unix, feature = "signals"))]
 mod signals;
 mod watchdog;
@@ -88,7 +89,7 @@ pub use cancel::CancelToken;
 pub use chunk::{Chunk, ChunkError, Chunks};
 pub use error::{BoxError, Error};
 pub use monitor::Monitor;
-pub use op::{Each, Expand, Extracted, Handle, Last, Operator, Then};
+pub use op::{Each, Expand, Extracted, Guard, Guarded, Handle, Last, Operator, Then};
 pub use pipeline::{
     Collect, Extended, Extraction, ForEach, GroupBy, Groups, IntoIter, IntoPipeline, Joined, Oks, Pipeline, Pool,
     Reduce, Resumed, Run, StoreEnd, Terminal,
@@ -97,6 +98,7 @@ pub use policy::{Cause, DeadLetter, OnError};
 #[doc(hidden)]
 pub use report::MorselBookkeeping;
 pub use report::{Failure, Kind, Report, StageReport, Totals, Verdict};
+pub use retry::Retry;
 #[cfg(all(unix, feature = "signals"))]
 pub use signals::{SignalWatch, Signals};
 pub use source::Source;

@@ -2,12 +2,15 @@
 
 use crate::engine::{Context, DeadLane, Plan};
 use crate::error::{BoxError, ErrorKind};
+use crate::random::Draws;
 use crate::report::Failure;
+use crate::retry::Retry;
 use crate::store::Store;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// An item that failed for good, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,15 +156,31 @@ pub struct Policy<'env, T, E> {
     at: usize,
     lane: Option<Arc<dyn DeadLane<T, E> + 'env>>,
     failures: AtomicU64,
+    retrying: Option<Retrying<'env, T, E>>,
+}
+
+/// A retry, and how to have an item again.
+struct Retrying<'env, T, E> {
+    retry: Retry<'env, E>,
+    copy: fn(&T) -> T,
 }
 
 impl<'env, T, E> Policy<'env, T, E> {
     pub(crate) fn new(stage: String) -> Self {
-        Policy { on_error: OnError::abort(), stage, at: 0, lane: None, failures: AtomicU64::new(0) }
+        Policy { on_error: OnError::abort(), stage, at: 0, lane: None, failures: AtomicU64::new(0), retrying: None }
     }
 
     pub(crate) fn set(&mut self, on_error: OnError<'env, T, E>) {
         self.on_error = on_error;
+    }
+
+    pub(crate) fn set_retry(&mut self, retry: Retry<'env, E>, copy: fn(&T) -> T) {
+        self.retrying = Some(Retrying { retry, copy });
+    }
+
+    /// Whether an attempt may have to wait.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.retrying.is_some()
     }
 
     pub(crate) fn stage(&self) -> &str {
@@ -203,16 +222,40 @@ impl<'env, T, E> Policy<'env, T, E> {
             *kept = Some(keep(item));
         }
     }
+
+    /// The same for an attempt that another may follow.
+    #[inline]
+    pub(crate) fn keep_for(&self, kept: &mut Option<T>, item: &T, attempt: u32) {
+        *kept = None;
+        *kept = match &self.retrying {
+            Some(retrying) if retrying.retry.may_follow(attempt) => Some((retrying.copy)(item)),
+            _ => self.copy(item),
+        };
+    }
+
+    /// An item has entered the stage.
+    #[inline]
+    pub(crate) fn entered(&self) {
+        if let Some(retrying) = &self.retrying {
+            retrying.retry.entered();
+        }
+    }
+
+    /// How long to wait until the attempt after this one, which failed; `None` if that was the last.
+    pub(crate) fn wait_after(&self, attempt: u32, cause: &Cause<E>, random: &Draws) -> Option<Duration> {
+        self.retrying.as_ref().and_then(|retrying| retrying.retry.wait_after(attempt, cause, random))
+    }
 }
 
 impl<T, E: Into<BoxError>> Policy<'_, T, E> {
-    /// Deals with an item that failed.
+    /// Deals with an item that failed, after so many attempts.
     #[cold]
-    pub(crate) fn fail(&self, cx: &mut Context<'_>, item: Option<T>, cause: Cause<E>) {
+    pub(crate) fn fail(&self, cx: &mut Context<'_>, item: Option<T>, cause: Cause<E>, attempts: u32) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         // What an error says is user code and may panic: first ask, then count.
         if failures > self.on_error.limit {
-            let fatal = self.fatal(cx.position(), cause);
+            let fatal = self.fatal(cx.position(), cause, attempts);
+            drop(item);
             cx.tally(self.at).lost += 1;
             cx.abort(fatal);
             return;
@@ -228,11 +271,10 @@ impl<T, E: Into<BoxError>> Policy<'_, T, E> {
                 let message = describe(cause);
                 drop(item);
                 cx.tally(self.at).skipped += 1;
-                cx.note_failure(Failure { stage: self.stage.clone(), position: cx.position(), attempts: 1, message });
+                cx.note_failure(Failure { stage: self.stage.clone(), position: cx.position(), attempts, message });
             }
             Mode::DeadLetter { .. } => {
-                let letter =
-                    DeadLetter { item, stage: self.stage.clone(), attempts: 1, position: cx.position(), cause };
+                let letter = DeadLetter { item, stage: self.stage.clone(), attempts, position: cx.position(), cause };
                 if let Some(lane) = &self.lane {
                     lane.post(letter, cx.hold_copy());
                 }
@@ -241,11 +283,11 @@ impl<T, E: Into<BoxError>> Policy<'_, T, E> {
         }
     }
 
-    fn fatal(&self, position: u64, cause: Cause<E>) -> ErrorKind {
+    fn fatal(&self, position: u64, cause: Cause<E>, attempts: u32) -> ErrorKind {
         let stage = self.stage.clone();
         match (cause, self.on_error.limit) {
-            (Cause::Error(error), 0) => ErrorKind::Item { stage, position, attempts: 1, source: error.into() },
-            (Cause::Panic(message), 0) => ErrorKind::Panicked { stage, position, message },
+            (Cause::Error(error), 0) => ErrorKind::Item { stage, position, attempts, source: error.into() },
+            (Cause::Panic(message), 0) => ErrorKind::Panicked { stage, position, attempts, message },
             (cause, limit) => ErrorKind::TooMany { stage, limit, position, source: describe(cause).into() },
         }
     }

@@ -1,6 +1,6 @@
 //! What most programs need: `use gristmill::prelude::*`.
 
 pub use crate::{
-    Bytes, CancelToken, Cause, DeadLetter, IntoPipeline, Monitor, OnError, Outcome, Pipeline, Report, Source, Store,
-    Weight,
+    Bytes, CancelToken, Cause, DeadLetter, IntoPipeline, Monitor, OnError, Outcome, Pipeline, Report, Retry, Source,
+    Store, Weight,
 };

@@ -1,5 +1,7 @@
 //! Numbers that look random and follow from a seed.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 /// The finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): a good mix of the bits of a counter.
 #[inline]
 pub(crate) fn mix(counter: u64) -> u64 {
@@ -35,6 +37,22 @@ impl Random {
     }
 }
 
+/// The same for several who draw at once: each gets a number of its own.
+#[derive(Debug)]
+pub(crate) struct Draws(AtomicU64);
+
+impl Draws {
+    pub(crate) fn new(seed: u64) -> Self {
+        Draws(AtomicU64::new(seed))
+    }
+
+    /// A number from zero to `most`.
+    pub(crate) fn up_to(&self, most: u64) -> u64 {
+        let drawn = mix(self.0.fetch_add(1, Relaxed));
+        ((u128::from(drawn) * (u128::from(most) + 1)) >> 64) as u64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +64,14 @@ mod tests {
         assert!((2_700..3_300).contains(&often), "{often}");
         assert!(!random.chance(0.0) && random.chance(1.0));
         assert!((0..1_000).map(|_| random.below(3)).all(|number| number < 3));
+    }
+
+    #[test]
+    fn draws_stay_in_their_range_and_reach_both_ends() {
+        let draws = Draws::new(7);
+        let drawn: Vec<u64> = (0..1_000).map(|_| draws.up_to(9)).collect();
+        assert!((0..=9).all(|number| drawn.contains(&number)));
+        assert!(drawn.iter().all(|number| *number <= 9));
+        assert!((0..1_000).any(|_| draws.up_to(u64::MAX) > u64::MAX / 2));
     }
 }

@@ -51,6 +51,10 @@ pub(super) struct Failing {
     /// Errors and panics of a thousand.
     pub(super) rates: (u64, u64),
     pub(super) policy: Policy,
+    /// How often an item is tried at most.
+    pub(super) attempts: u32,
+    /// After a panic, too.
+    pub(super) after_panics: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +111,8 @@ impl Draw {
         let rates = self.of(&[(0, 0), (5, 0), (100, 0), (0, 20), (50, 50), (900, 100)]);
         let policies =
             [Policy::Abort, Policy::Skip, Policy::Skip, Policy::AtMost(3), Policy::Collect, Policy::Dead, Policy::Dead];
-        Failing { rates, policy: self.of(&policies) }
+        let policy = self.of(&policies);
+        Failing { rates, policy, attempts: self.of(&[1, 1, 2, 5]), after_panics: self.below(2) == 0 }
     }
 
     fn stage(&mut self) -> Stage {

@@ -30,9 +30,9 @@ impl Item {
         mix(self.tag ^ mix(salt)) % 1_000
     }
 
-    /// With so many failures and panics in a thousand.
-    pub(super) fn fate(self, salt: u64, (errors, panics): (u64, u64)) -> Fate {
-        match self.die(salt) {
+    /// Of an attempt counted from one, with so many failures and panics in a thousand.
+    pub(super) fn fate(self, salt: u64, attempt: u32, (errors, panics): (u64, u64)) -> Fate {
+        match self.die(salt ^ mix(attempt.into())) {
             die if die < errors => Fate::Fails,
             die if die < errors + panics => Fate::Panics,
             _ => Fate::Passes,

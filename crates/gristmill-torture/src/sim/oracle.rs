@@ -10,9 +10,11 @@ pub(super) struct Expected {
     pub(super) stored: Vec<Item>,
     /// Of each side branch, from the source on.
     pub(super) sides: Vec<Vec<Item>>,
-    /// With the number of the stage; one past the last is the end.
-    pub(super) dead: Vec<(usize, Item)>,
+    /// With the number of the stage (one past the last is the end) and of attempts.
+    pub(super) dead: Vec<(usize, Item, u32)>,
     pub(super) skipped: u64,
+    /// Attempts beyond the first of each item.
+    pub(super) retried: u64,
     pub(super) filtered: u64,
     /// Failures of each stage, and of the end; of the source last.
     pub(super) failures: Vec<u64>,
@@ -51,10 +53,11 @@ impl Expected {
             StageKind::Batch(_) | StageKind::BatchWithin(_) => self.pass(drawn, at + 1, item),
             StageKind::Filter(out_of) if item.die(*salt) < *out_of => self.filtered += 1,
             StageKind::Filter(_) => self.pass(drawn, at + 1, item),
-            StageKind::TryMap(failing) | StageKind::TryBlocking(_, failing) => match item.fate(*salt, failing.rates) {
-                Fate::Passes => self.pass(drawn, at + 1, item.changed(*salt)),
-                Fate::Fails | Fate::Panics => self.fail(at, item, failing.policy),
-            },
+            StageKind::TryMap(failing) | StageKind::TryBlocking(_, failing) => {
+                if self.attempt(at, item, *salt, failing) {
+                    self.pass(drawn, at + 1, item.changed(*salt));
+                }
+            }
             StageKind::Expand => {
                 let before = item.expanded(*salt).count();
                 self.filtered += u64::from(before == 0);
@@ -71,17 +74,33 @@ impl Expected {
 
     fn end(&mut self, drawn: &Drawn, item: Item) {
         match &drawn.end {
-            End::Waiting(salt, failing) if item.fate(*salt, failing.rates) != Fate::Passes => {
-                self.fail(drawn.stages.len(), item, failing.policy);
-            }
+            End::Waiting(salt, failing) if !self.attempt(drawn.stages.len(), item, *salt, failing) => {}
             End::Memory | End::Waiting(..) => self.stored.push(item),
         }
     }
 
-    fn fail(&mut self, at: usize, item: Item, policy: Policy) {
+    /// Whether the item passes, sooner or later.
+    fn attempt(&mut self, at: usize, item: Item, salt: u64, failing: &Failing) -> bool {
+        let mut attempt = 1;
+        loop {
+            let again = match item.fate(salt, attempt, failing.rates) {
+                Fate::Passes => return true,
+                Fate::Fails => true,
+                Fate::Panics => failing.after_panics,
+            };
+            if !again || attempt == failing.attempts {
+                self.fail(at, item, failing.policy, attempt);
+                return false;
+            }
+            self.retried += 1;
+            attempt += 1;
+        }
+    }
+
+    fn fail(&mut self, at: usize, item: Item, policy: Policy, attempts: u32) {
         self.failures[at] += 1;
         match policy {
-            Policy::Dead => self.dead.push((at, item)),
+            Policy::Dead => self.dead.push((at, item, attempts)),
             Policy::Skip | Policy::Collect | Policy::AtMost(_) => self.skipped += 1,
             Policy::Abort => {}
         }

@@ -28,7 +28,7 @@ pub(super) struct Played {
 struct Kept {
     stored: Arc<Mutex<Vec<Item>>>,
     sides: Vec<Arc<Mutex<Vec<Item>>>>,
-    dead: Arc<Mutex<Vec<(usize, Item)>>>,
+    dead: Arc<Mutex<Vec<(usize, Item, u32)>>>,
     /// No batch mixes the positions of items.
     exact_positions: bool,
 }
@@ -94,6 +94,7 @@ fn check_whole(drawn: &Drawn, report: &Report, expected: &Expected, kept: &Kept,
     ensure!(totals.skipped == expected.skipped, "skipped {}, not {}", totals.skipped, expected.skipped);
     ensure!(totals.filtered == expected.filtered, "filtered {}, not {}", totals.filtered, expected.filtered);
     ensure!(totals.dead == expected.dead.len() as u64, "{} dead, not {}", totals.dead, expected.dead.len());
+    ensure!(totals.retried == expected.retried, "retried {}, not {}", totals.retried, expected.retried);
     check_order(drawn, &taken(&kept.stored), &expected.stored).context("the store")?;
     for (at, (side, expected)) in kept.sides.iter().zip(&expected.sides).enumerate() {
         check_order(drawn, &taken(side), expected).with_context(|| format!("the side store of stage {at}"))?;
@@ -158,13 +159,25 @@ fn check_broken(drawn: &Drawn, error: &Error, expected: &Expected, kept: &Kept) 
 #[derive(Debug)]
 struct Planned;
 
-fn attempt(item: Item, salt: u64, failing: &Failing) -> Result<Item, String> {
-    match item.fate(salt, failing.rates) {
-        Fate::Passes => Ok(item.changed(salt)),
-        Fate::Fails => Err(format!("planned, at {}", item.position)),
-        // Not a panic that the hook reports.
-        Fate::Panics => std::panic::resume_unwind(Box::new(Planned)),
+/// A function that fails as an item's fate says, attempt by attempt.
+fn flaky(salt: u64, failing: &Failing) -> impl Fn(Item) -> Result<Item, String> + Send + Sync + use<> {
+    let (rates, attempts) = (failing.rates, Mutex::new(HashMap::new()));
+    move |item: Item| {
+        let mut attempts = attempts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let attempt = attempts.entry(item).or_insert(0);
+        *attempt += 1;
+        match item.fate(salt, *attempt, rates) {
+            Fate::Passes => Ok(item.changed(salt)),
+            Fate::Fails => Err(format!("planned, at {}", item.position)),
+            // Not a panic that the hook reports.
+            Fate::Panics => std::panic::resume_unwind(Box::new(Planned)),
+        }
     }
+}
+
+fn retry<'env>(failing: &Failing) -> Retry<'env, String> {
+    let retry = Retry::exponential(failing.attempts).from(Duration::from_millis(2));
+    if failing.after_panics { retry.and_panics() } else { retry }
 }
 
 fn policy<'env, E: Send + 'env>(failing: &Failing, at: usize, kept: &Kept) -> OnError<'env, Item, E> {
@@ -178,10 +191,10 @@ fn policy<'env, E: Send + 'env>(failing: &Failing, at: usize, kept: &Kept) -> On
             OnError::dead_letter(store::from_fn(move |letter: DeadLetter<Item, E>| {
                 let item = letter.item.ok_or("a dead letter without its item")?;
                 // An item that was in a batch has the position of the first one there.
-                if (exact && letter.position != item.position) || letter.attempts != 1 {
+                if exact && letter.position != item.position {
                     return Err("a dead letter that says wrong things");
                 }
-                put(&dead, (at, item));
+                put(&dead, (at, item, letter.attempts));
                 Ok(())
             }))
         }
@@ -200,9 +213,10 @@ fn run(drawn: &Drawn, simulation: &Simulation, kept: &Kept) -> Result<Report, Er
     match &drawn.end {
         End::Memory => simulation.run(pipeline.for_each(move |item| put(&stored, item))),
         End::Waiting(salt, failing) => {
-            let (salt, rates) = (*salt, failing.clone());
-            let end = store::from_fn(move |item: Item| attempt(item, salt, &rates).map(|_| put(&stored, item)));
-            simulation.run(pipeline.store(end).on_error(policy(failing, drawn.stages.len(), kept)))
+            let attempt = flaky(*salt, failing);
+            let end = store::from_fn(move |item: Item| attempt(item).map(|_| put(&stored, item)));
+            let run = pipeline.store(end).on_error(policy(failing, drawn.stages.len(), kept));
+            simulation.run(if failing.attempts > 1 { run.retry(retry(failing)) } else { run })
         }
     }
 }
@@ -242,8 +256,8 @@ fn add<'env>(
         StageKind::Map => pipeline.map(move |item| item.changed(salt)).boxed(),
         &StageKind::Filter(out_of) => pipeline.filter(move |item| item.die(salt) >= out_of).boxed(),
         StageKind::TryMap(failing) => {
-            let rates = failing.clone();
-            pipeline.try_map(move |item| attempt(item, salt, &rates)).on_error(policy(failing, at, kept)).boxed()
+            let pipeline = pipeline.try_map(flaky(salt, failing)).on_error(policy(failing, at, kept));
+            if failing.attempts > 1 { pipeline.retry(retry(failing)).boxed() } else { pipeline.boxed() }
         }
         StageKind::Expand => pipeline.flat_map(move |item| item.expanded(salt)).boxed(),
         &StageKind::Blocking(workers) => pipeline
@@ -253,11 +267,9 @@ fn add<'env>(
             })
             .boxed(),
         StageKind::TryBlocking(workers, failing) => {
-            let rates = failing.clone();
-            pipeline
-                .try_map_blocking(*workers, move |item| attempt(item, salt, &rates))
-                .on_error(policy(failing, at, kept))
-                .boxed()
+            let pipeline =
+                pipeline.try_map_blocking(*workers, flaky(salt, failing)).on_error(policy(failing, at, kept));
+            if failing.attempts > 1 { pipeline.retry(retry(failing)).boxed() } else { pipeline.boxed() }
         }
         StageKind::State => pipeline
             .map_init(

@@ -3,8 +3,12 @@
 //! Its items may each take milliseconds, so a morsel is not one thread's: the threads share its items out among
 //! themselves, a few at a time when they are quick and one at a time when they are slow, and whoever finishes the last of
 //! them puts the results together in the order of the items and hands the morsel on.
+//!
+//! A share of which something was put aside (see [`aside`](super::aside)) is parked, and its thread is free for others. The
+//! thread that finds it due takes it up; a tick wakes one that sleeps.
 
 use super::Driver;
+use super::aside::{Parked, Progress, Waiting};
 use super::context::Context;
 use super::gate::Permit;
 use super::morsel::{Draining, Morsel, Origin};
@@ -15,7 +19,7 @@ use super::task::{Task, Turned};
 use crate::op::Operator;
 use crate::weight::Scale;
 use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -35,6 +39,8 @@ pub(crate) struct BlockingNode<'env, In, Op: Operator<'env, In>> {
 
 struct State<'env, In, Op: Operator<'env, In>> {
     jobs: VecDeque<Job<'env, In, Op>>,
+    /// Shares of which something was put aside.
+    parked: BinaryHeap<Parked<Unfinished<'env, In, Op>>>,
     /// Morsels whose items are not all done.
     open: usize,
     closed: bool,
@@ -45,6 +51,21 @@ struct State<'env, In, Op: Operator<'env, In>> {
 struct Job<'env, In, Op: Operator<'env, In>> {
     rest: std::vec::IntoIter<In>,
     next: usize,
+    assembly: Arc<Assembly<'env, In, Op>>,
+}
+
+/// A few neighbouring items of a morsel.
+struct Share<'env, In, Op: Operator<'env, In>> {
+    items: Vec<In>,
+    first: usize,
+    assembly: Arc<Assembly<'env, In, Op>>,
+}
+
+/// A share without its items, and how far they have come.
+struct Unfinished<'env, In, Op: Operator<'env, In>> {
+    first: usize,
+    taken: usize,
+    progress: Progress<'env, In, Op>,
     assembly: Arc<Assembly<'env, In, Op>>,
 }
 
@@ -77,8 +98,9 @@ struct Hand<'env, In, Op: Operator<'env, In>>(Arc<BlockingNode<'env, In, Op>>);
 
 /// What a thread finds to do.
 enum Taken<'env, In, Op: Operator<'env, In>> {
-    /// These items, from this place of their morsel on.
-    Share(Vec<In>, usize, Arc<Assembly<'env, In, Op>>),
+    Share(Share<'env, In, Op>),
+    /// Something of this is due.
+    Unfinished(Unfinished<'env, In, Op>),
     Nothing,
     /// There will be nothing any more.
     Over,
@@ -88,16 +110,32 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Task<'env> for Hand<'env, In
     fn turn(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
         let Hand(node) = self;
         let waited_from = node.shared.now();
-        let (items, first, assembly) = match node.take_share(patience) {
-            Taken::Share(items, first, assembly) => (items, first, assembly),
+        let taken = node.take(patience);
+        let began = node.shared.now();
+        if let Taken::Share(_) | Taken::Unfinished(_) = &taken {
+            node.runner.lead().starved_nanos.fetch_add(began - waited_from, Ordering::Relaxed);
+        }
+        match taken {
+            Taken::Share(share) => node.process(share, began, driver),
+            Taken::Unfinished(unfinished) => node.go_on(unfinished, began, driver),
             Taken::Nothing => return Turned::Idle,
             Taken::Over => return Turned::Ended,
-        };
-        let began = node.shared.now();
-        node.runner.lead().starved_nanos.fetch_add(began - waited_from, Ordering::Relaxed);
-        node.process((items, first, assembly), began, driver);
+        }
         driver.settle();
         Turned::Worked
+    }
+}
+
+impl<Out> Part<Out> {
+    fn new(first: usize, out: Vec<Out>, origin: &Origin) -> Self {
+        let positions = (0..out.len()).map(|index| origin.position(index)).collect();
+        Part { first, out, positions }
+    }
+}
+
+impl<'env, In, Op: Operator<'env, In>> State<'env, In, Op> {
+    fn is_due(&self, shared: &Shared) -> bool {
+        self.parked.peek().is_some_and(|first| first.due <= shared.now())
     }
 }
 
@@ -136,7 +174,13 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
             runner: Runner::new(op, cells, false, scale, plan),
             shared: Arc::clone(&plan.shared),
             threads,
-            state: Mutex::new(State { jobs: VecDeque::new(), open: 0, closed: false, finished: false }),
+            state: Mutex::new(State {
+                jobs: VecDeque::new(),
+                parked: BinaryHeap::new(),
+                open: 0,
+                closed: false,
+                finished: false,
+            }),
             arrival: Condvar::new(),
             out,
             over: AtomicBool::new(false),
@@ -153,13 +197,20 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         node
     }
 
-    /// Waits for the next few items.
-    fn take_share(&self, patience: Duration) -> Taken<'env, In, Op> {
+    /// Waits for something that is due, or for the next few items.
+    fn take(&self, patience: Duration) -> Taken<'env, In, Op> {
         let mut state = self.state.lock();
         let mut waited = false;
         loop {
             if self.over.load(Ordering::Acquire) || self.shared.is_stopped() {
                 return Taken::Over;
+            }
+            if Op::DEFERS && state.is_due(&self.shared) {
+                let first = state.parked.pop();
+                if state.is_due(&self.shared) {
+                    self.arrival.notify_one();
+                }
+                return first.map_or(Taken::Nothing, |first| Taken::Unfinished(first.what));
             }
             if let Some(job) = state.jobs.front_mut() {
                 let first = job.next;
@@ -170,7 +221,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
                 if job.rest.len() == 0 {
                     state.jobs.pop_front();
                 }
-                return Taken::Share(items, first, assembly);
+                return Taken::Share(Share { items, first, assembly });
             }
             if waited {
                 return Taken::Nothing;
@@ -185,36 +236,59 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         quick.min(items.div_ceil(self.threads)).max(1)
     }
 
-    fn process(
-        &self,
-        (mut items, first, assembly): (Vec<In>, usize, Arc<Assembly<'env, In, Op>>),
-        began: u64,
-        driver: Driver<'_, 'env>,
-    ) {
+    fn process(&self, share: Share<'env, In, Op>, began: u64, driver: Driver<'_, 'env>) {
+        let Share { mut items, first, assembly } = share;
         let Some(mut worker) = self.runner.hire() else {
             self.shared.lost.fetch_add(items.len() as u64, Ordering::Relaxed);
             return;
         };
         let taken = items.len();
         let watched = self.shared.watched(self.runner.lead(), assembly.positions.position(first), taken);
-        let mut part = Part { first, out: Vec::with_capacity(taken), positions: Vec::new() };
+        let mut out = Vec::with_capacity(taken);
         let mut origin = Origin::at(assembly.positions.position(first));
         let positions = assembly.positions.part(first, taken);
         let mut rest = Draining::new(&mut items, &self.shared);
         let tallies = &mut worker.tallies;
         let mut cx = Context::new(tallies, &positions, &self.shared, &assembly.permit, assembly.item_bytes);
-        let entered = self.runner.run_items(&mut worker.state, &mut cx, &mut rest, &mut part.out, &mut origin);
+        let entered = self.runner.run_items(&mut worker.state, &mut cx, &mut rest, &mut out, &mut origin);
         drop(watched);
-        self.runner.dismiss(worker, entered, part.out.len());
+        let splices = cx.into_splices();
+        let waiting = self.runner.take_waiting(&mut worker);
+        self.runner.dismiss(worker, entered, out.len());
         let took = self.shared.now() - began;
         self.runner.lead().busy_nanos.fetch_add(took, Ordering::Relaxed);
         // Several threads share the work, so an item costs the pipeline less than it costs a thread.
         self.runner.cost.learn(took / self.threads as u64, taken as u64);
-        part.positions = (0..part.out.len()).map(|index| origin.position(index)).collect();
-        driver.pause();
-        self.put_together(&assembly, part, taken, driver);
+        if Op::DEFERS && waiting.len() > 0 {
+            let progress = self.runner.progress(out, origin, positions, waiting, splices);
+            self.park(Unfinished { first, taken, progress, assembly });
+        } else {
+            driver.pause();
+            self.put_together(&assembly, Part::new(first, out, &origin), taken, driver);
+        }
         // Last, as the drop of what is left may unwind.
         drop(rest);
+    }
+
+    /// Goes on with a share of which something is due.
+    fn go_on(&self, mut unfinished: Unfinished<'env, In, Op>, began: u64, driver: Driver<'_, 'env>) {
+        let Unfinished { first, taken, progress, assembly } = &mut unfinished;
+        let watched = self.shared.watched(self.runner.lead(), progress.positions.position(0), progress.waiting.len());
+        self.runner.go_on(progress, &assembly.permit, assembly.item_bytes, began);
+        drop(watched);
+        self.runner.lead().busy_nanos.fetch_add(self.shared.now() - began, Ordering::Relaxed);
+        if progress.waiting.len() > 0 {
+            self.park(unfinished);
+            return;
+        }
+        let (out, origin) = progress.finish();
+        self.put_together(assembly, Part::new(*first, out, &origin), *taken, driver);
+    }
+
+    /// Sets a share aside until something of it is due.
+    fn park(&self, unfinished: Unfinished<'env, In, Op>) {
+        let due = unfinished.progress.waiting.due();
+        self.state.lock().parked.push(Parked { due, what: unfinished });
     }
 
     fn put_together(
@@ -308,6 +382,13 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Inlet<'env, In> for Blocking
 impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for BlockingNode<'env, In, Op> {
     fn step(&self, _: Driver<'_, 'env>) -> Step {
         Step::Nothing
+    }
+
+    fn tick(&self, _: Driver<'_, 'env>) {
+        if Op::DEFERS && self.state.lock().is_due(&self.shared) {
+            // Who takes up the first wakes another if there is more.
+            self.arrival.notify_one();
+        }
     }
 
     fn wake(&self) {

@@ -1,5 +1,6 @@
 //! What time it is in a run: the machine's, or one that a simulation makes.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
@@ -32,6 +33,19 @@ impl Clock {
                 nanos.fetch_add(took, Relaxed) + took
             }
         }
+    }
+
+    /// A seed for the random numbers of the run: one that repeats, if the clock does.
+    pub(crate) fn seed(&self) -> u64 {
+        match self {
+            Clock::Real(_) => RandomState::new().hash_one(0u64),
+            Clock::Virtual { looks, .. } => crate::random::mix(looks.load(Relaxed)),
+        }
+    }
+
+    /// Whether it moves only when it is moved.
+    pub(crate) fn is_virtual(&self) -> bool {
+        matches!(self, Clock::Virtual { .. })
     }
 
     /// Moves a virtual clock on; the machine's moves by itself.

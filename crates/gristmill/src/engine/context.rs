@@ -1,9 +1,11 @@
 //! What the operators of a segment see of the run while they process a morsel.
 
+use super::aside::{Hole, Splices};
 use super::gate::Permit;
 use super::morsel::Origin;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
+use crate::random::Draws;
 use crate::report::{Failure, Tally};
 use std::cell::Cell;
 
@@ -21,6 +23,7 @@ pub struct Context<'a> {
     permit: &'a Permit,
     /// What one item of the morsel weighs, about.
     item_bytes: usize,
+    splices: Splices,
 }
 
 impl std::fmt::Debug for Context<'_> {
@@ -37,7 +40,59 @@ impl<'a> Context<'a> {
         permit: &'a Permit,
         item_bytes: usize,
     ) -> Self {
-        Context { tallies, positions, index: 0, panicked: Cell::new(NOBODY), shared, permit, item_bytes }
+        Context {
+            tallies,
+            positions,
+            index: 0,
+            panicked: Cell::new(NOBODY),
+            shared,
+            permit,
+            item_bytes,
+            splices: Splices::default(),
+        }
+    }
+
+    /// For a morsel that has results already.
+    pub(crate) fn with_splices(mut self, splices: Splices) -> Self {
+        self.splices = splices;
+        self
+    }
+
+    /// Where the results of what was put aside belong.
+    pub(crate) fn into_splices(self) -> Splices {
+        self.splices
+    }
+
+    /// Says how many results there are, as long as something may be put aside.
+    #[inline]
+    pub(crate) fn note_len(&mut self, len: usize) {
+        self.splices.note_len(len);
+    }
+
+    /// A place for the results of the item under way, which is put aside.
+    pub(crate) fn open_hole(&mut self) -> Hole {
+        self.splices.open()
+    }
+
+    /// Says which item is under way, and where its results belong.
+    pub(crate) fn take_up(&mut self, index: usize, hole: Hole) {
+        self.index = index;
+        self.splices.enter(hole);
+    }
+
+    /// Which item of the morsel is under way.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Nanoseconds since the run began.
+    pub(crate) fn now(&self) -> u64 {
+        self.shared.now()
+    }
+
+    /// The random numbers of the run.
+    pub(crate) fn random(&self) -> &Draws {
+        &self.shared.random
     }
 
     /// The counts of the stage at place `at` of the segment.

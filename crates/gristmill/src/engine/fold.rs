@@ -74,6 +74,7 @@ impl<'env, T: Send, A: Send, F: Folding<T, Acc = A>> Inlet<'env, T> for FoldInle
             Err(payload) => driver.abort(Error::new(ErrorKind::Panicked {
                 stage: self.cell.name.clone(),
                 position: morsel.origin.position(entered.saturating_sub(1) as usize),
+                attempts: 1,
                 message: panic_message(payload),
             })),
         }

@@ -25,6 +25,7 @@
 //!    it aborts the run ([`Driver::contain`]). A run that stops drops what is in flight, counts it as lost, wakes
 //!    everybody who waits, and joins every thread before `run` returns.
 
+mod aside;
 mod batch;
 mod blocking;
 mod clock;
@@ -50,10 +51,12 @@ mod sync;
 mod task;
 mod watch;
 
+pub use aside::{Aside, Waiting};
 pub use context::Context;
 pub use dead::DeadLane;
 pub use plan::{Inlet, Plan};
 
+pub(crate) use aside::{Entry, Hole};
 pub(crate) use batch::{BatchLimits, Batcher, batch_scale};
 pub(crate) use blocking::BlockingNode;
 pub(crate) use clock::Clock;

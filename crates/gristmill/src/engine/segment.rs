@@ -8,11 +8,14 @@
 //! 1. takes a morsel under the lock and counts itself in; or takes the feed out, fills a morsel from it without the lock,
 //!    and puts it back;
 //! 2. runs the operators over the items with a state of its own, without any lock;
-//! 3. pushes the results on, even if there are none, so that those who restore order can count;
-//! 4. counts itself out. The one who finds the input closed, the lane empty and nobody inside closes what follows, once.
+//! 3. pushes the results on, even if there are none, so that those who restore order can count; or parks the morsel if
+//!    something of it was put aside, to be taken up in step 1 when it is due (see [`aside`](super::aside));
+//! 4. counts itself out. The one who finds the input closed, the lane empty, nothing parked and nobody inside closes what
+//!    follows, once.
 //!
 //! While the feed is out, another worker that finds nothing else says so (`wanted`) and is called when it is back.
 
+use super::aside::{Parked, Progress, Splices, Waiting};
 use super::context::{Context, NOBODY};
 use super::feed::{Feed, Filled};
 use super::funnel::Keys;
@@ -28,7 +31,7 @@ use crate::report::{StageCell, Tally};
 use crate::store::Outcome;
 use crate::weight::Scale;
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,7 +39,7 @@ use std::sync::atomic::Ordering::Relaxed;
 pub(crate) struct Segment<'env, In, Op: Operator<'env, In>> {
     shared: Arc<Shared>,
     runner: Runner<'env, In, Op>,
-    input: Mutex<Input<'env, In>>,
+    input: Mutex<Input<'env, In, Op>>,
     /// How many workers may be inside.
     limit: usize,
     /// Workers fill morsels from the source themselves.
@@ -46,8 +49,10 @@ pub(crate) struct Segment<'env, In, Op: Operator<'env, In>> {
     out: AnyInlet<'env, Op::Out>,
 }
 
-struct Input<'env, In> {
+struct Input<'env, In, Op: Operator<'env, In>> {
     lane: VecDeque<Morsel<In>>,
+    /// Morsels of which something was put aside.
+    parked: BinaryHeap<Parked<Box<Unfinished<'env, In, Op>>>>,
     feed: FeedPlace<'env, In>,
     inside: usize,
     /// Nothing more will come in.
@@ -57,6 +62,21 @@ struct Input<'env, In> {
     next_position: u64,
     /// Since when the gate refuses the source.
     refused_since: Option<u64>,
+}
+
+/// A morsel without its items, and how far they have come.
+struct Unfinished<'env, In, Op: Operator<'env, In>> {
+    morsel: Morsel<In>,
+    item_bytes: usize,
+    progress: Progress<'env, In, Op>,
+}
+
+/// What came of a morsel.
+enum Ran<'env, In, Op: Operator<'env, In>> {
+    Out(Morsel<Op::Out>),
+    Aside(Box<Unfinished<'env, In, Op>>),
+    /// The run is stopping.
+    Nothing,
 }
 
 enum FeedPlace<'env, In> {
@@ -130,6 +150,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             runner: Runner::new(op, cells, has_feed, layout.output_scale, plan),
             input: Mutex::new(Input {
                 lane: VecDeque::new(),
+                parked: BinaryHeap::new(),
                 feed,
                 inside: 0,
                 closed: false,
@@ -194,6 +215,15 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env,
         if input.inside >= self.limit {
             return Step::Nothing;
         }
+        if Op::DEFERS {
+            if let Some(due) = input.take_due(&self.shared) {
+                input.inside += 1;
+                drop(input);
+                self.take_up(due, driver);
+                self.leave(driver);
+                return Step::Done;
+            }
+        }
         if let Some(morsel) = input.lane.pop_front() {
             input.inside += 1;
             drop(input);
@@ -219,6 +249,22 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env,
                 Step::Nothing
             }
         }
+    }
+
+    fn tick(&self, driver: Driver<'_, 'env>) {
+        if Op::DEFERS && self.input.lock().is_due(&self.shared) {
+            driver.notify();
+        }
+    }
+}
+
+impl<'env, In, Op: Operator<'env, In>> Input<'env, In, Op> {
+    fn is_due(&self, shared: &Shared) -> bool {
+        self.parked.peek().is_some_and(|first| first.due <= shared.now())
+    }
+
+    fn take_due(&mut self, shared: &Shared) -> Option<Box<Unfinished<'env, In, Op>>> {
+        if self.is_due(shared) { self.parked.pop().map(|first| first.what) } else { None }
     }
 }
 
@@ -361,20 +407,32 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         if self.fills {
             self.runner.cells[0].busy_nanos.fetch_add(filled_at - began, Relaxed);
         }
-        let out = self.runner.run(morsel, filled_at, began);
-        self.push_out(out, driver);
+        let ran = self.runner.run(morsel, filled_at, began);
+        self.hand_on(ran, driver);
     }
 
     fn process(&self, morsel: Morsel<In>, driver: Driver<'_, 'env>) {
         let began = self.shared.now();
-        let out = self.runner.run(morsel, began, began);
-        self.push_out(out, driver);
+        let ran = self.runner.run(morsel, began, began);
+        self.hand_on(ran, driver);
     }
 
-    fn push_out(&self, out: Option<Morsel<Op::Out>>, driver: Driver<'_, 'env>) {
-        if let Some(out) = out {
-            driver.pause();
-            self.out.push(out, driver);
+    fn take_up(&self, unfinished: Box<Unfinished<'env, In, Op>>, driver: Driver<'_, 'env>) {
+        let ran = self.runner.take_up(unfinished);
+        self.hand_on(ran, driver);
+    }
+
+    fn hand_on(&self, ran: Ran<'env, In, Op>, driver: Driver<'_, 'env>) {
+        match ran {
+            Ran::Out(morsel) => {
+                driver.pause();
+                self.out.push(morsel, driver);
+            }
+            Ran::Aside(unfinished) => {
+                let due = unfinished.progress.waiting.due();
+                self.input.lock().parked.push(Parked { due, what: unfinished });
+            }
+            Ran::Nothing => {}
         }
     }
 
@@ -385,7 +443,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
 
     fn finish_if_done(&self, driver: Driver<'_, 'env>) {
         let mut input = self.input.lock();
-        let done = input.closed && input.lane.is_empty() && input.inside == 0 && !input.finished;
+        let done =
+            input.closed && input.lane.is_empty() && input.parked.is_empty() && input.inside == 0 && !input.finished;
         input.finished |= done;
         drop(input);
         if done && !self.shared.is_stopped() {
@@ -449,6 +508,11 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
         None
     }
 
+    /// What the operators hold aside of the morsel that a worker has run.
+    pub(crate) fn take_waiting(&self, worker: &mut Worker<Op::State>) -> Op::Waiting {
+        self.op.take_waiting(&mut worker.state)
+    }
+
     /// Adds up what happened to `entered` items that `left` came of, and lets the worker go.
     pub(crate) fn dismiss(&self, mut worker: Worker<Op::State>, entered: u64, left: usize) {
         self.count(&mut worker.tallies, entered, left as u64 * self.op.parts());
@@ -459,9 +523,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
         self.cells.last().map_or("pipeline", |cell| cell.name.as_str())
     }
 
-    /// Runs a whole morsel. `None` when the run is stopping.
-    fn run(&self, mut morsel: Morsel<In>, began: u64, cost_from: u64) -> Option<Morsel<Op::Out>> {
-        let mut worker = self.hire()?;
+    /// Runs a whole morsel.
+    fn run(&self, mut morsel: Morsel<In>, began: u64, cost_from: u64) -> Ran<'env, In, Op> {
+        let Some(mut worker) = self.hire() else { return Ran::Nothing };
         let watched = self.shared.watched(self.lead(), morsel.origin.position(0), morsel.items.len());
         let mut out = self.emptied.get();
         let mut origin = Origin::at(morsel.origin.position(0));
@@ -472,16 +536,106 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
         let mut cx = Context::new(&mut worker.tallies, &positions, &self.shared, &morsel.permit, item_bytes);
         let entered = self.run_items(&mut worker.state, &mut cx, &mut rest, &mut out, &mut origin);
         drop(watched);
+        let splices = cx.into_splices();
+        let waiting = self.take_waiting(&mut worker);
         self.dismiss(worker, entered, out.len());
         let ended = self.shared.now();
         self.cost.learn(ended - cost_from, morsel.source_items);
         self.lead().busy_nanos.fetch_add(ended - began, Relaxed);
+        if Op::DEFERS && waiting.len() > 0 {
+            let progress = self.progress(out, origin, positions, waiting, splices);
+            drop(rest);
+            morsel.items = items;
+            return self.put_aside(Box::new(Unfinished { morsel, item_bytes, progress }), 0, entered);
+        }
         self.observe_latency(ended.saturating_sub(morsel.born), out.len() as u64);
         let out = self.follow(&mut morsel, out, origin);
         // Last, as the drop of what is left may unwind.
         drop(rest);
         morsel.items = items;
-        Some(out)
+        Ran::Out(out)
+    }
+
+    /// What came of the items of a morsel, or of a share of one, of which something was put aside.
+    pub(crate) fn progress(
+        &self,
+        out: Vec<Op::Out>,
+        origin: Origin,
+        positions: Origin,
+        waiting: Op::Waiting,
+        splices: Splices,
+    ) -> Progress<'env, In, Op> {
+        let (parts, shared) = (self.op.parts(), Arc::clone(&self.shared));
+        Progress { out, origin, positions, waiting, splices, parts, shared }
+    }
+
+    /// Goes on with a morsel of which something is due.
+    fn take_up(&self, mut unfinished: Box<Unfinished<'env, In, Op>>) -> Ran<'env, In, Op> {
+        let began = self.shared.now();
+        let Unfinished { morsel, item_bytes, progress } = &mut *unfinished;
+        let (made, aside) = (progress.out.len(), progress.waiting.len());
+        let watched = self.shared.watched(self.lead(), progress.positions.position(0), aside);
+        self.go_on(progress, &morsel.permit, *item_bytes, began);
+        drop(watched);
+        let ended = self.shared.now();
+        self.lead().busy_nanos.fetch_add(ended - began, Relaxed);
+        let left = progress.waiting.len();
+        if left > 0 {
+            return self.put_aside(unfinished, made, aside.saturating_sub(left) as u64);
+        }
+        self.observe_latency(ended.saturating_sub(morsel.born), progress.out.len() as u64);
+        let (out, origin) = progress.finish();
+        Ran::Out(self.follow(morsel, out, origin))
+    }
+
+    /// A morsel that must wait: it weighs what was made of it, from the result `made` on of `done` items, and what is not.
+    fn put_aside(&self, mut unfinished: Box<Unfinished<'env, In, Op>>, made: usize, done: u64) -> Ran<'env, In, Op> {
+        let gone = unfinished.item_bytes.saturating_mul(done as usize);
+        let came = self.scale.all(&unfinished.progress.out[made..]);
+        let bytes = unfinished.morsel.permit.bytes().saturating_sub(gone).saturating_add(came);
+        unfinished.morsel.permit.reweigh(bytes);
+        Ran::Aside(unfinished)
+    }
+
+    /// Lets the operators try what is due.
+    pub(crate) fn go_on(&self, progress: &mut Progress<'env, In, Op>, permit: &Permit, item_bytes: usize, now: u64) {
+        let Some(mut worker) = self.hire() else { return };
+        let made = progress.out.len();
+        self.op.put_waiting(&mut worker.state, std::mem::take(&mut progress.waiting));
+        let mut cx = Context::new(&mut worker.tallies, &progress.positions, &self.shared, permit, item_bytes)
+            .with_splices(std::mem::take(&mut progress.splices));
+        self.take_up_items(&mut worker.state, &mut cx, &mut progress.out, &mut progress.origin, now);
+        progress.splices = cx.into_splices();
+        progress.waiting = self.take_waiting(&mut worker);
+        self.dismiss(worker, 0, progress.out.len() - made);
+    }
+
+    fn take_up_items(
+        &self,
+        state: &mut Op::State,
+        cx: &mut Context<'_>,
+        out: &mut Vec<Op::Out>,
+        origin: &mut Origin,
+        now: u64,
+    ) {
+        let mut interrupted = false;
+        loop {
+            let taken = catch_unwind(AssertUnwindSafe(|| {
+                let mut emit = |cx: &mut Context<'_>, item| {
+                    out.push(item);
+                    cx.note_len(out.len());
+                    origin.follow(out.len() - 1, out.len(), || cx.position());
+                };
+                if interrupted {
+                    self.op.resume(state, cx, &mut emit);
+                    interrupted = false;
+                }
+                self.op.take_up(state, cx, now, &mut emit);
+            }));
+            let Err(payload) = taken else { return };
+            self.recover(state, cx, payload);
+            interrupted = true;
+        }
     }
 
     /// The morsel that comes of a morsel. It has its items before they are weighed: should the weigher unwind, they are
@@ -507,13 +661,19 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
     ) -> u64 {
         out.reserve(items.size_hint().0.min(1 << 16));
         let mut entered = 0;
+        let put = |cx: &mut Context<'_>, out: &mut Vec<Op::Out>, item| {
+            out.push(item);
+            if Op::DEFERS {
+                cx.note_len(out.len());
+            }
+        };
         // What had been put out before the current item, and whether that was interrupted.
         let mut before = 0;
         let mut interrupted = false;
         loop {
             let pushed = catch_unwind(AssertUnwindSafe(|| {
                 if interrupted {
-                    self.op.resume(state, cx, &mut |_, item| out.push(item));
+                    self.op.resume(state, cx, &mut |cx, item| put(cx, out, item));
                     origin.follow(before, out.len(), || cx.position());
                     interrupted = false;
                 }
@@ -522,7 +682,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
                     before = out.len();
                     cx.set_index(entered);
                     entered += 1;
-                    self.op.push(state, cx, item, &mut |_, item| out.push(item));
+                    self.op.push(state, cx, item, &mut |cx, item| put(cx, out, item));
                     // As long as one has come of each, positions are consecutive if those that came in are.
                     if out.len() != entered || cx.is_scattered() || origin.is_scattered() {
                         origin.follow(before, out.len(), || cx.position());
@@ -547,6 +707,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
             cx.abort(crate::error::ErrorKind::Panicked {
                 stage: self.last_name().to_owned(),
                 position: cx.position(),
+                attempts: 1,
                 message,
             });
         }

@@ -8,6 +8,7 @@ use super::watch::Watch;
 use crate::cancel::CancelToken;
 use crate::chunk::MappedBytes;
 use crate::error::{Error, ErrorKind};
+use crate::random::Draws;
 use crate::report::{Failure, StageCell};
 use crate::store::Outcome;
 use parking_lot::{Condvar, Mutex};
@@ -18,11 +19,15 @@ use std::time::Duration;
 /// Details kept of items that failed under [`OnError::collect`](crate::OnError::collect).
 const KEPT_FAILURES: usize = 1_000;
 
+/// Nobody waits longer than this without looking around: a clock cannot add up any number of years.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 pub struct Shared {
     pub(crate) gate: Arc<Gate>,
     pub(crate) crew: Crew,
     pub(crate) pace: Pace,
     pub(crate) cancel: CancelToken,
+    pub(crate) random: Draws,
     pub(crate) flush_interval: Duration,
     pub(crate) clock: Clock,
     /// Items dropped with their morsel.
@@ -79,6 +84,7 @@ impl Shared {
             crew,
             pace,
             cancel,
+            random: Draws::new(clock.seed()),
             flush_interval,
             clock,
             lost: AtomicU64::new(0),
@@ -272,5 +278,21 @@ impl Shared {
             self.ended.wait_for(&mut open, limit);
         }
         *open == 0 || self.is_stopped()
+    }
+
+    /// Waits, on a thread that is a stage's own, unless the run is stopped first.
+    pub(crate) fn pause(&self, wait: Duration) {
+        let until = self.now().saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+        while !self.is_stopped() {
+            let left = until.saturating_sub(self.now());
+            if left == 0 {
+                return;
+            }
+            if self.clock.is_virtual() {
+                self.clock.advance(left);
+                return;
+            }
+            self.wait_over(Duration::from_nanos(left).min(LONGEST_WAIT));
+        }
     }
 }

@@ -12,10 +12,10 @@ use std::marker::PhantomData;
 
 /// Makes at most one result of an item, or an error, with a state `S` for each worker.
 pub struct Each<'env, T, U, E, S, F> {
-    call: F,
+    pub(super) call: F,
     init: Box<dyn Fn() -> Result<S, BoxError> + Send + Sync + 'env>,
     finish: Option<Box<dyn Fn(S, Outcome) + Send + Sync + 'env>>,
-    policy: Policy<'env, T, E>,
+    pub(super) policy: Policy<'env, T, E>,
     /// Each result is two items further on.
     copies: bool,
     makes: PhantomData<fn() -> U>,
@@ -52,6 +52,30 @@ impl<'env, T, U, E, S, F> Each<'env, T, U, E, S, F> {
         self
     }
 
+    /// Whether an attempt may have to wait.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.policy.may_wait()
+    }
+
+    /// Deals with what an attempt made.
+    #[inline]
+    pub(super) fn pass_on<Emit: FnMut(&mut Context<'_>, U)>(
+        &self,
+        cx: &mut Context<'_>,
+        made: Option<U>,
+        emit: &mut Emit,
+    ) {
+        match made {
+            Some(made) => {
+                if self.copies {
+                    cx.tally(self.policy.at()).expanded += 1;
+                }
+                emit(cx, made);
+            }
+            None => cx.tally(self.policy.at()).filtered += 1,
+        }
+    }
+
     /// Uses a policy that was set elsewhere.
     pub(crate) fn adopt_policy(&mut self, policy: Policy<'env, T, E>) {
         self.policy = policy;
@@ -60,9 +84,9 @@ impl<'env, T, U, E, S, F> Each<'env, T, U, E, S, F> {
 
 /// What one worker keeps.
 pub struct EachState<S, T> {
-    user: S,
+    pub(super) user: S,
     /// A copy of the item under way, if the policy wants one.
-    kept: Option<T>,
+    pub(super) kept: Option<T>,
 }
 
 impl<S, T> fmt::Debug for EachState<S, T> {
@@ -81,6 +105,7 @@ where
 {
     type Out = U;
     type State = EachState<S, T>;
+    type Waiting = ();
 
     fn open(&mut self, plan: &mut Plan<'env>, stages: &mut Vec<StageCell>) {
         open_stage(&mut self.policy, Kind::Transform, plan, stages);
@@ -104,14 +129,8 @@ where
             (self.call)(&mut state.user, item)
         });
         match result {
-            Ok(Some(made)) => {
-                if self.copies {
-                    cx.tally(at).expanded += 1;
-                }
-                emit(cx, made);
-            }
-            Ok(None) => cx.tally(at).filtered += 1,
-            Err(error) => self.policy.fail(cx, state.kept.take(), Cause::Error(error)),
+            Ok(made) => self.pass_on(cx, made, emit),
+            Err(error) => self.policy.fail(cx, state.kept.take(), Cause::Error(error), 1),
         }
     }
 
@@ -124,7 +143,7 @@ where
 
     fn recover(&self, state: &mut Self::State, cx: &mut Context<'_>, at: usize, message: &str) {
         if at == self.policy.at() {
-            self.policy.fail(cx, state.kept.take(), Cause::Panic(message.to_owned()));
+            self.policy.fail(cx, state.kept.take(), Cause::Panic(message.to_owned()), 1);
         }
     }
 

@@ -58,6 +58,7 @@ where
 {
     type Out = U;
     type State = ExpandState<I, T>;
+    type Waiting = ();
 
     fn open(&mut self, plan: &mut Plan<'env>, stages: &mut Vec<StageCell>) {
         open_stage(&mut self.policy, Kind::Transform, plan, stages);
@@ -99,6 +100,7 @@ where
                     cx,
                     state.kept.as_ref().and_then(|kept| self.policy.copy(kept)),
                     Cause::Error(error),
+                    1,
                 ),
             }
             if cx.is_stopped() {
@@ -118,7 +120,7 @@ where
         }
         if state.rest.is_none() {
             // The call panicked: the item is the failure.
-            self.policy.fail(cx, state.kept.take(), Cause::Panic(message.to_owned()));
+            self.policy.fail(cx, state.kept.take(), Cause::Panic(message.to_owned()), 1);
             return;
         }
         // Its iterator panicked: that result is the failure, and there may be others.
@@ -126,6 +128,7 @@ where
             cx,
             state.kept.as_ref().and_then(|kept| self.policy.copy(kept)),
             Cause::Panic(message.to_owned()),
+            1,
         );
         cx.tally(at).expanded += u64::from(state.results > 0);
         state.results += 1;

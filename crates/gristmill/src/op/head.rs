@@ -1,6 +1,6 @@
 //! What a chain begins with: the items of a source, or of the stage before.
 
-use super::{Last, Operator, open_stage};
+use super::{Guard, Last, Operator, open_stage};
 use crate::engine::{Context, Head, Plan};
 use crate::error::BoxError;
 use crate::policy::{Cause, Policy};
@@ -37,6 +37,7 @@ where
 {
     type Out = T;
     type State = ();
+    type Waiting = ();
 
     fn open(&mut self, plan: &mut Plan<'env>, stages: &mut Vec<StageCell>) {
         open_stage(&mut self.policy, Kind::Extract, plan, stages);
@@ -53,7 +54,7 @@ where
     {
         match item {
             Ok(item) => emit(cx, item),
-            Err(error) => self.policy.fail(cx, None, Cause::Error(error)),
+            Err(error) => self.policy.fail(cx, None, Cause::Error(error), 1),
         }
     }
 
@@ -123,6 +124,7 @@ where
 {
     type Out = U;
     type State = ();
+    type Waiting = ();
 
     fn open(&mut self, _: &mut Plan<'env>, _: &mut Vec<StageCell>) {}
 
@@ -164,5 +166,18 @@ impl<'env, T, U, E> Last<'env> for Handle<U, SharedPolicy<'env, T, E>> {
 
     fn with_policy(&mut self, change: impl FnOnce(&mut Policy<'env, T, E>)) {
         change(&mut self.policy.lock());
+    }
+}
+
+/// The stage that it speaks of learns of it when the run begins.
+impl<'env, T, U, E> Guard<'env, U> for Handle<U, SharedPolicy<'env, T, E>>
+where
+    U: Send + 'env,
+    Self: Operator<'env, U, Out = U> + Last<'env, Failed = T, Error = E>,
+{
+    type Guarded = Self;
+
+    fn guard(self) -> Self {
+        self
     }
 }

@@ -13,14 +13,16 @@
 
 mod each;
 mod expand;
+mod guarded;
 mod head;
 
 pub use each::Each;
 pub use expand::Expand;
+pub use guarded::Guarded;
 pub(crate) use head::SharedPolicy;
 pub use head::{Extracted, Handle};
 
-use crate::engine::{Context, Head, Plan};
+use crate::engine::{Context, Head, Plan, Waiting};
 use crate::policy::Policy;
 use crate::report::{Kind, StageCell};
 use crate::store::Outcome;
@@ -32,6 +34,12 @@ pub trait Operator<'env, In>: Send + Sync + Sized + 'env {
     type Out: Send + 'env;
     /// What one worker keeps between items.
     type State: Send + 'env;
+    /// What the chain holds aside of a morsel; see [`engine::aside`](crate::engine).
+    #[doc(hidden)]
+    type Waiting: Waiting + 'env;
+    /// Whether the chain ever puts anything aside.
+    #[doc(hidden)]
+    const DEFERS: bool = false;
 
     /// Gets ready to run: adds its stages to those of the segment.
     #[doc(hidden)]
@@ -60,6 +68,27 @@ pub trait Operator<'env, In>: Send + Sync + Sized + 'env {
     /// Ends a worker's state.
     #[doc(hidden)]
     fn close(&self, state: Self::State, outcome: Outcome);
+
+    /// Tries what was put aside and is due at `now`. To be called again after a panic.
+    #[doc(hidden)]
+    #[inline]
+    fn take_up<E>(&self, _state: &mut Self::State, _cx: &mut Context<'_>, _now: u64, _emit: &mut E)
+    where
+        E: FnMut(&mut Context<'_>, Self::Out),
+    {
+    }
+
+    /// Moves what is put aside out of a worker's state.
+    #[doc(hidden)]
+    #[inline]
+    fn take_waiting(&self, _state: &mut Self::State) -> Self::Waiting {
+        Self::Waiting::default()
+    }
+
+    /// Moves what is put aside into a worker's state.
+    #[doc(hidden)]
+    #[inline]
+    fn put_waiting(&self, _state: &mut Self::State, _waiting: Self::Waiting) {}
 
     /// How many items a result of the chain counts as: more than one if a fork takes it apart.
     #[doc(hidden)]
@@ -91,6 +120,28 @@ pub trait Last<'env> {
     fn with_policy(&mut self, change: impl FnOnce(&mut Policy<'env, Self::Failed, Self::Error>));
 }
 
+/// A stage whose attempts may be made to wait: what `retry` speaks of. Sealed.
+pub trait Guard<'env, In>: Operator<'env, In> + Last<'env> {
+    /// The same stage, able to wait.
+    type Guarded: Operator<'env, In, Out = Self::Out>
+        + Last<'env, Failed = <Self as Last<'env>>::Failed, Error = <Self as Last<'env>>::Error>;
+
+    #[doc(hidden)]
+    fn guard(self) -> Self::Guarded;
+}
+
+impl<'env, In, A, B> Guard<'env, In> for Then<A, B>
+where
+    A: Operator<'env, In>,
+    B: Guard<'env, A::Out>,
+{
+    type Guarded = Then<A, B::Guarded>;
+
+    fn guard(self) -> Self::Guarded {
+        Then { first: self.first, second: self.second.guard() }
+    }
+}
+
 /// One operator after another.
 #[derive(Debug)]
 pub struct Then<A, B> {
@@ -115,6 +166,8 @@ where
 {
     type Out = B::Out;
     type State = (A::State, B::State);
+    type Waiting = (A::Waiting, B::Waiting);
+    const DEFERS: bool = A::DEFERS || B::DEFERS;
 
     fn open(&mut self, plan: &mut Plan<'env>, stages: &mut Vec<StageCell>) {
         self.first.open(plan, stages);
@@ -155,6 +208,24 @@ where
 
     fn parts(&self) -> u64 {
         self.second.parts()
+    }
+
+    fn take_up<E>(&self, state: &mut Self::State, cx: &mut Context<'_>, now: u64, emit: &mut E)
+    where
+        E: FnMut(&mut Context<'_>, Self::Out),
+    {
+        let (first, second) = state;
+        self.second.take_up(second, cx, now, emit);
+        self.first.take_up(first, cx, now, &mut |cx, item| self.second.push(second, cx, item, emit));
+    }
+
+    fn take_waiting(&self, state: &mut Self::State) -> Self::Waiting {
+        (self.first.take_waiting(&mut state.0), self.second.take_waiting(&mut state.1))
+    }
+
+    fn put_waiting(&self, state: &mut Self::State, (first, second): Self::Waiting) {
+        self.first.put_waiting(&mut state.0, first);
+        self.second.put_waiting(&mut state.1, second);
     }
 }
 

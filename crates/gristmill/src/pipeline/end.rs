@@ -9,6 +9,7 @@ use crate::error::{BoxError, Error, panic_message};
 use crate::op::Operator;
 use crate::policy::{Cause, OnError, Policy};
 use crate::report::{Kind, StageCell, Tally};
+use crate::retry::Retry;
 use crate::store::{Outcome, Store};
 use parking_lot::Mutex;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -151,6 +152,23 @@ where
         self.kind_mut().policy.set(on_error);
         self
     }
+
+    /// Tries to store an item that failed again, up to a number of attempts; what fails for good is up to
+    /// [`on_error`](Run::on_error).
+    ///
+    /// A store has a thread of its own then, even one that never [waits](Store::may_wait), and that thread waits between
+    /// two attempts, as nothing may be stored out of turn. Stopping the run ends the wait. An attempt that fails must not
+    /// have stored anything, or storing the item again must not matter.
+    pub fn retry(mut self, retry: Retry<'env, E>) -> Self
+    where
+        T: Clone,
+    {
+        if let Some(problem) = retry.problem() {
+            self.refuse("retry", problem);
+        }
+        self.kind_mut().policy.set_retry(retry, Clone::clone);
+        self
+    }
 }
 
 /// A closure as a store that never waits.
@@ -182,7 +200,7 @@ where
     fn open(mut self, name: &str, order: Order, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, ()>) {
         self.policy.rename(name.to_owned());
         self.policy.open(plan, 0);
-        let waits = self.store.may_wait();
+        let waits = self.store.may_wait() || self.policy.may_wait();
         let cell = end_cell(name, 1, waits, plan);
         let shared = Arc::clone(&plan.shared);
         let storing = Storing {
@@ -238,36 +256,130 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'e
 
     fn store_all(&mut self, morsel: &mut Morsel<T>) {
         let positions = std::mem::take(&mut morsel.origin);
-        let mut entered = 0;
-        let (store, policy) = (&mut self.store, &self.policy);
+        let (store, policy, shared) = (&mut self.store, &self.policy, &*self.shared);
         let tally = std::slice::from_mut(&mut self.tally);
         let item_bytes = morsel.item_bytes();
         let mut items = std::mem::take(&mut morsel.items);
-        let mut rest = Draining::new(&mut items, &self.shared);
-        let mut cx = Context::new(tally, &positions, &self.shared, &morsel.permit, item_bytes);
-        let mut kept = None;
-        let watched = self.shared.watched(&self.cell, positions.position(0), rest.size_hint().0);
-        loop {
-            let stored = catch_unwind(AssertUnwindSafe(|| {
-                while !cx.is_stopped() {
-                    let Some(item) = rest.next() else { break };
-                    cx.set_index(entered);
-                    entered += 1;
-                    policy.keep(&mut kept, &item);
-                    if let Err(error) = store.store(item) {
-                        policy.fail(&mut cx, kept.take(), Cause::Error(error));
-                    }
-                }
-            }));
-            let Err(payload) = stored else { break };
-            policy.fail(&mut cx, kept.take(), Cause::Panic(panic_message(payload)));
-        }
+        let mut rest = Draining::new(&mut items, shared);
+        let mut cx = Context::new(tally, &positions, shared, &morsel.permit, item_bytes);
+        let watched = shared.watched(&self.cell, positions.position(0), rest.size_hint().0);
+        let entered = if policy.may_wait() {
+            store_patiently(store, policy, &mut rest, &mut cx, shared)
+        } else {
+            store_each(store, policy, &mut rest, &mut cx)
+        };
         drop(watched);
         self.tally.derive_out(entered as u64);
         self.cell.add(&std::mem::take(&mut self.tally));
         // Last, as the drop of what is left may unwind.
         drop(rest);
         morsel.items = items;
+    }
+}
+
+/// Stores items until they are used up or the run is over. Returns how many were tried.
+fn store_each<S: Store<T>, T>(
+    store: &mut S,
+    policy: &Policy<'_, T, S::Error>,
+    rest: &mut Draining<'_, T>,
+    cx: &mut Context<'_>,
+) -> usize {
+    let mut entered = 0;
+    let mut kept = None;
+    loop {
+        let stored = catch_unwind(AssertUnwindSafe(|| {
+            while !cx.is_stopped() {
+                let Some(item) = rest.next() else { break };
+                cx.set_index(entered);
+                entered += 1;
+                policy.keep(&mut kept, &item);
+                if let Err(error) = store.store(item) {
+                    policy.fail(cx, kept.take(), Cause::Error(error), 1);
+                }
+            }
+        }));
+        let Err(payload) = stored else { return entered };
+        policy.fail(cx, kept.take(), Cause::Panic(panic_message(payload)), 1);
+    }
+}
+
+/// The same, trying again what failed as the policy says.
+fn store_patiently<S: Store<T>, T>(
+    store: &mut S,
+    policy: &Policy<'_, T, S::Error>,
+    rest: &mut Draining<'_, T>,
+    cx: &mut Context<'_>,
+    shared: &Shared,
+) -> usize {
+    let mut entered = 0;
+    let mut trying = Trying { item: None, kept: None, attempt: 0 };
+    let mut panicked = None;
+    loop {
+        let stored = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(message) = panicked.take() {
+                trying.settle(policy, cx, shared, Cause::Panic(message));
+            }
+            while !cx.is_stopped() {
+                if trying.item.is_none() {
+                    trying.item = rest.next();
+                    cx.set_index(entered);
+                    entered += usize::from(trying.item.is_some());
+                    trying.attempt = 0;
+                }
+                let Some(item) = trying.take(policy, cx) else { break };
+                if let Err(error) = store.store(item) {
+                    trying.settle(policy, cx, shared, Cause::Error(error));
+                }
+            }
+        }));
+        let Err(payload) = stored else { break };
+        panicked = Some(panic_message(payload));
+    }
+    cx.tally(0).lost += u64::from(trying.item.is_some());
+    entered
+}
+
+/// The item that a store is to store next, or again.
+struct Trying<T> {
+    item: Option<T>,
+    /// A copy of the one under way, if the policy wants one.
+    kept: Option<T>,
+    attempt: u32,
+}
+
+impl<T> Trying<T> {
+    /// Takes the item for its next attempt.
+    fn take<E: Into<BoxError>>(&mut self, policy: &Policy<'_, T, E>, cx: &mut Context<'_>) -> Option<T> {
+        let item = self.item.take()?;
+        self.attempt += 1;
+        if self.attempt == 1 {
+            policy.entered();
+        } else {
+            cx.tally(0).retried += 1;
+        }
+        policy.keep_for(&mut self.kept, &item, self.attempt);
+        Some(item)
+    }
+
+    /// Deals with an attempt that failed: waits until the item is to be stored again, or lets the policy decide.
+    fn settle<E: Into<BoxError>>(
+        &mut self,
+        policy: &Policy<'_, T, E>,
+        cx: &mut Context<'_>,
+        shared: &Shared,
+        cause: Cause<E>,
+    ) {
+        // Taken before user code is asked: should that unwind, the item is not tried again.
+        let kept = self.kept.take();
+        let wait = kept.as_ref().and_then(|_| policy.wait_after(self.attempt, &cause, cx.random()));
+        match (wait, kept) {
+            (Some(wait), Some(item)) => {
+                self.item = Some(item);
+                drop(cause);
+                shared.pause(wait);
+            }
+            (_, item) => policy.fail(cx, item, cause, self.attempt),
+        }
     }
 }
 

@@ -20,9 +20,10 @@ use crate::engine::{
 };
 use crate::error::{BoxError, Error};
 use crate::monitor::Monitor;
-use crate::op::{Each, Expand, Extracted, Handle, Last, Operator, SharedPolicy, Then};
-use crate::policy::OnError;
+use crate::op::{Each, Expand, Extracted, Guard, Guarded, Handle, Last, Operator, SharedPolicy, Then};
+use crate::policy::{OnError, Policy};
 use crate::report::{Kind, StageCell};
+use crate::retry::Retry;
 use crate::source::Source;
 use crate::store::Outcome;
 use crate::watchdog::Watchdog;
@@ -559,8 +560,12 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         sealed.resume(handle, Scale::of_type(), move |head, input_scale, plan, scale, out| {
             let name = policy.lock().stage().to_owned();
             let mut each = Each::new(name.clone(), call);
-            each.adopt_policy(std::mem::replace(&mut policy.lock(), crate::policy::Policy::new(name)));
-            let inlet = BlockingNode::connect(each, workers, scale, plan, out);
+            each.adopt_policy(std::mem::replace(&mut policy.lock(), Policy::new(name)));
+            let inlet = if each.may_wait() {
+                BlockingNode::connect(Guarded::new(each), workers, scale, plan, out)
+            } else {
+                BlockingNode::connect(each, workers, scale, plan, out)
+            };
             head.connect(plan, input_scale, inlet);
         })
     }
@@ -595,6 +600,12 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         sealed.lineage.renumbered = true;
         sealed.resume(handle, batch_scale, move |head, input_scale, plan, scale, out| {
             let name = policy.lock().stage().to_owned();
+            if policy.lock().may_wait() {
+                plan.refuse(Error::setting(
+                    "retry",
+                    format!("is of no use for stage `{name}`, where nothing can fail"),
+                ));
+            }
             plan.check_scale(&scale, &name);
             let segment = plan.segment();
             let cell = plan.add_stage(StageCell::new(name, Kind::Transform, segment, 1).leading());
@@ -822,6 +833,80 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In> + Last<'env>> Pipeline<'env, 
     /// [`OnError::abort`].
     pub fn on_error(mut self, on_error: OnError<'env, Op::Failed, Op::Error>) -> Self {
         self.op.with_policy(|policy| policy.set(on_error));
+        self
+    }
+}
+
+/// Attempts of the stage before them.
+impl<'env, In: Send + 'env, Op: Guard<'env, In>> Pipeline<'env, In, Op> {
+    /// Tries an item that fails in the stage before it again, up to a number of attempts. What fails for good is up to
+    /// [`on_error`](Pipeline::on_error).
+    ///
+    /// An item that waits for its next attempt is put aside: nobody sleeps, neither on the pool nor on the threads of a
+    /// blocking stage, and other items go on. It keeps its bytes and its place in the order, and so does its morsel. How
+    /// long it waits is exact to about the [flush interval](Pipeline::flush_interval). See [`Retry`].
+    ///
+    /// A stage that expands an item cannot be tried again, as it may have handed on results already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use gristmill::prelude::*;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use std::time::Duration;
+    ///
+    /// let busy = AtomicBool::new(true);
+    /// let report = Pipeline::extract(["1", "2", "x"].into_iter())
+    ///     .try_map(|text| if busy.swap(false, Ordering::Relaxed) { Err("busy".to_owned()) } else { text.parse::<u32>().map_err(|e| e.to_string()) })
+    ///     .retry(Retry::constant(3, Duration::from_millis(1)).when(|error| error == "busy"))
+    ///     .on_error(OnError::collect())
+    ///     .ordered()
+    ///     .collect::<Vec<_>>()
+    ///     .run()?;
+    /// assert_eq!(report.output, [1, 2]);
+    /// assert_eq!((report.failures[0].position, report.failures[0].attempts), (2, 1));
+    /// # Ok::<(), gristmill::Error>(())
+    /// ```
+    pub fn retry(
+        mut self,
+        retry: Retry<'env, <Op as Last<'env>>::Error>,
+    ) -> Pipeline<'env, In, <Op as Guard<'env, In>>::Guarded>
+    where
+        <Op as Last<'env>>::Failed: Clone,
+    {
+        if let Some(problem) = retry.problem() {
+            self.settings.refuse("retry", problem);
+        }
+        self.guarded(|policy| policy.set_retry(retry, Clone::clone))
+    }
+
+    /// Makes the stage before it one whose attempts may wait.
+    fn guarded(
+        self,
+        change: impl FnOnce(&mut Policy<'env, <Op as Last<'env>>::Failed, <Op as Last<'env>>::Error>),
+    ) -> Pipeline<'env, In, <Op as Guard<'env, In>>::Guarded> {
+        let mut op = self.op.guard();
+        op.with_policy(change);
+        Pipeline {
+            head: self.head,
+            op,
+            input_scale: self.input_scale,
+            output_scale: self.output_scale,
+            key_bits: self.key_bits,
+            limit: self.limit,
+            settings: self.settings,
+            lineage: self.lineage,
+        }
+    }
+}
+
+impl<'env, In: Send + 'env, Op, T, U, E, S, F> Pipeline<'env, In, Then<Op, Guarded<Each<'env, T, U, E, S, F>>>>
+where
+    Then<Op, Guarded<Each<'env, T, U, E, S, F>>>: Operator<'env, In>,
+{
+    /// The same as for a stage without [`retry`](Pipeline::retry).
+    pub fn on_finish(mut self, finish: impl Fn(S, Outcome) + Send + Sync + 'env) -> Self {
+        self.op.second_mut().inner_mut().on_finish(finish);
         self
     }
 }

@@ -43,6 +43,10 @@ impl<'env, T: Send + 'env, K: Terminal<'env, T>> Run<'env, T, K> {
         &mut self.kind
     }
 
+    pub(crate) fn refuse(&mut self, setting: &'static str, problem: &str) {
+        self.sealed.settings.refuse(setting, problem);
+    }
+
     /// Names the end, for errors and the report.
     ///
     /// # Default

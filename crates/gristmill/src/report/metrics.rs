@@ -31,6 +31,7 @@ pub struct StageCell {
     pub(crate) skipped: AtomicU64,
     pub(crate) dead: AtomicU64,
     pub(crate) lost: AtomicU64,
+    pub(crate) retried: AtomicU64,
     pub(crate) busy_nanos: AtomicU64,
     pub(crate) blocked_nanos: AtomicU64,
     pub(crate) starved_nanos: AtomicU64,
@@ -56,6 +57,7 @@ impl StageCell {
             skipped: AtomicU64::new(0),
             dead: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
             blocked_nanos: AtomicU64::new(0),
             starved_nanos: AtomicU64::new(0),
@@ -89,6 +91,7 @@ impl StageCell {
             (&self.skipped, tally.skipped),
             (&self.dead, tally.dead),
             (&self.lost, tally.lost),
+            (&self.retried, tally.retried),
         ];
         for (counter, count) in pairs {
             if count > 0 {
@@ -109,14 +112,19 @@ pub struct Tally {
     pub(crate) skipped: u64,
     pub(crate) dead: u64,
     pub(crate) lost: u64,
+    /// Attempts beyond the first of an item.
+    pub(crate) retried: u64,
+    /// Put aside inside the stage, and taken up again.
+    pub(crate) aside: u64,
+    pub(crate) resumed: u64,
 }
 
 impl Tally {
-    /// What leaves the stage when `items_in` entered it and nothing is left inside.
+    /// What leaves the stage when `items_in` entered it and nothing is left inside but what was put aside.
     pub(crate) fn derive_out(&mut self, items_in: u64) -> u64 {
         self.items_in = items_in;
-        let gone = self.combined + self.filtered + self.skipped + self.dead + self.lost;
-        self.items_out = (items_in + self.expanded).saturating_sub(gone);
+        let gone = self.combined + self.filtered + self.skipped + self.dead + self.lost + self.aside;
+        self.items_out = (items_in + self.expanded + self.resumed).saturating_sub(gone);
         self.items_out
     }
 

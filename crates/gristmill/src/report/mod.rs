@@ -91,6 +91,8 @@ pub struct StageReport {
     pub dead: u64,
     /// Items that were inside when the run was aborted, and the one that made it abort.
     pub lost: u64,
+    /// Attempts beyond the first of an item.
+    pub retried: u64,
     /// Time in user code.
     pub busy: Duration,
     /// Time a source was refused, as the window or the budget was used up: what follows holds it back.
@@ -102,6 +104,12 @@ pub struct StageReport {
 }
 
 impl StageReport {
+    /// Calls of the stage's function: one for each item that entered, and its retries.
+    #[must_use]
+    pub fn attempts(&self) -> u64 {
+        self.items_in + self.retried
+    }
+
     /// Items that failed for good, and, if the run was aborted, what was lost inside the stage.
     #[must_use]
     pub fn failed(&self) -> u64 {
@@ -143,6 +151,8 @@ pub struct Totals {
     pub dead: u64,
     /// What was in flight when the run was aborted; zero otherwise.
     pub lost: u64,
+    /// Attempts beyond the first of an item; not part of the balance.
+    pub retried: u64,
 }
 
 impl Totals {
@@ -235,6 +245,7 @@ impl<O> Report<O> {
             totals.skipped += stage.skipped;
             totals.dead += stage.dead;
             totals.lost += stage.lost;
+            totals.retried += stage.retried;
         }
         totals
     }
@@ -279,6 +290,7 @@ fn read_stage(cell: &StageCell, elapsed: Duration) -> StageReport {
         skipped: cell.skipped.load(Relaxed),
         dead: cell.dead.load(Relaxed),
         lost: cell.lost.load(Relaxed),
+        retried: cell.retried.load(Relaxed),
         busy,
         blocked,
         // Stages with threads of their own measure how long they waited; the others were idle for the rest of the run.

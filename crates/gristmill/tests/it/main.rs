@@ -13,6 +13,7 @@ mod lifecycle;
 mod order;
 mod pools;
 mod report;
+mod retry;
 mod settings;
 mod shapes;
 mod state;

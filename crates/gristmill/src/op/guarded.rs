@@ -1,0 +1,204 @@
+//! An operator whose attempts may have to wait: what `retry` makes of [`Each`].
+//!
+//! It is a type of its own, so that a stage without it pays nothing. How waiting works is in
+//! [`engine::aside`](crate::engine).
+
+use super::each::EachState;
+use super::{Each, Guard, Last, Operator, guarded};
+use crate::engine::{Aside, Context, Entry, Hole, Plan};
+use crate::error::BoxError;
+use crate::policy::{Cause, Policy};
+use crate::report::StageCell;
+use crate::store::Outcome;
+use std::time::Duration;
+
+/// An operator that tries again.
+#[derive(Debug)]
+pub struct Guarded<Op> {
+    each: Op,
+}
+
+impl<Op> Guarded<Op> {
+    pub(crate) fn new(each: Op) -> Self {
+        Guarded { each }
+    }
+
+    pub(crate) fn inner_mut(&mut self) -> &mut Op {
+        &mut self.each
+    }
+}
+
+/// What one worker keeps.
+#[derive(Debug)]
+pub struct GuardedState<S, T> {
+    each: EachState<S, T>,
+    aside: Aside<T>,
+    /// The attempt under way, and the hole that its item has, if it was put aside before.
+    attempt: u32,
+    hole: Hole,
+}
+
+impl<'env, T, U, E, S, F> Guarded<Each<'env, T, U, E, S, F>>
+where
+    T: Send + 'env,
+    U: Send + 'env,
+    E: Into<BoxError> + Send + 'env,
+    S: Send + 'env,
+    F: Fn(&mut S, T) -> Result<Option<U>, E> + Send + Sync + 'env,
+{
+    #[inline]
+    fn attempt<Emit>(&self, state: &mut GuardedState<S, T>, cx: &mut Context<'_>, item: T, emit: &mut Emit)
+    where
+        Emit: FnMut(&mut Context<'_>, U),
+    {
+        let policy = &self.each.policy;
+        let attempt = state.attempt;
+        let each = &mut state.each;
+        let result = guarded(cx, policy.at(), || {
+            policy.keep_for(&mut each.kept, &item, attempt);
+            (self.each.call)(&mut each.user, item)
+        });
+        match result {
+            Ok(made) => self.each.pass_on(cx, made, emit),
+            Err(error) => self.failed(state, cx, Cause::Error(error)),
+        }
+    }
+
+    /// Puts the item aside for another attempt, or lets the policy decide.
+    #[cold]
+    fn failed(&self, state: &mut GuardedState<S, T>, cx: &mut Context<'_>, cause: Cause<E>) {
+        let policy = &self.each.policy;
+        // The copy stays where it is while a user's closures are asked, as they may unwind.
+        let wait = match state.each.kept {
+            Some(_) => guarded(cx, policy.at(), || policy.wait_after(state.attempt, &cause, cx.random())),
+            None => None,
+        };
+        match (wait, state.each.kept.take()) {
+            (Some(wait), Some(item)) => {
+                let due = cx.now().saturating_add(nanos(wait)).saturating_add(1);
+                let hole = if state.hole == Hole::NONE { cx.open_hole() } else { state.hole };
+                let entry = Entry { item, attempt: state.attempt + 1, index: cx.index(), hole };
+                state.aside.put_until(due, entry);
+                cx.tally(policy.at()).aside += 1;
+                // The cause is dropped last, as that is a user's code: the item is where it belongs already.
+            }
+            (_, item) => policy.fail(cx, item, cause, state.attempt),
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl<'env, T, U, E, S, F> Operator<'env, T> for Guarded<Each<'env, T, U, E, S, F>>
+where
+    T: Send + 'env,
+    U: Send + 'env,
+    E: Into<BoxError> + Send + 'env,
+    S: Send + 'env,
+    F: Fn(&mut S, T) -> Result<Option<U>, E> + Send + Sync + 'env,
+{
+    type Out = U;
+    type State = GuardedState<S, T>;
+    type Waiting = Aside<T>;
+    const DEFERS: bool = true;
+
+    fn open(&mut self, plan: &mut Plan<'env>, stages: &mut Vec<StageCell>) {
+        self.each.open(plan, stages);
+    }
+
+    fn state(&self) -> Result<Self::State, crate::Error> {
+        Ok(GuardedState { each: self.each.state()?, aside: Aside::default(), attempt: 1, hole: Hole::NONE })
+    }
+
+    #[inline]
+    fn push<Emit>(&self, state: &mut Self::State, cx: &mut Context<'_>, item: T, emit: &mut Emit)
+    where
+        Emit: FnMut(&mut Context<'_>, U),
+    {
+        (state.attempt, state.hole) = (1, Hole::NONE);
+        self.each.policy.entered();
+        self.attempt(state, cx, item, emit);
+    }
+
+    #[inline]
+    fn resume<Emit>(&self, _: &mut Self::State, _: &mut Context<'_>, _: &mut Emit)
+    where
+        Emit: FnMut(&mut Context<'_>, U),
+    {
+    }
+
+    fn recover(&self, state: &mut Self::State, cx: &mut Context<'_>, at: usize, message: &str) {
+        if at == self.each.policy.at() {
+            self.failed(state, cx, Cause::Panic(message.to_owned()));
+        }
+    }
+
+    fn close(&self, state: Self::State, outcome: Outcome) {
+        self.each.close(state.each, outcome);
+    }
+
+    fn parts(&self) -> u64 {
+        self.each.parts()
+    }
+
+    fn take_up<Emit>(&self, state: &mut Self::State, cx: &mut Context<'_>, now: u64, emit: &mut Emit)
+    where
+        Emit: FnMut(&mut Context<'_>, U),
+    {
+        state.aside.line_up(now);
+        while !cx.is_stopped() {
+            let Some(Entry { item, attempt, index, hole }) = state.aside.next_in_line() else { return };
+            (state.attempt, state.hole) = (attempt, hole);
+            cx.take_up(index, hole);
+            let tally = cx.tally(self.each.policy.at());
+            tally.resumed += 1;
+            tally.retried += 1;
+            self.attempt(state, cx, item, emit);
+        }
+    }
+
+    fn take_waiting(&self, state: &mut Self::State) -> Aside<T> {
+        std::mem::take(&mut state.aside)
+    }
+
+    fn put_waiting(&self, state: &mut Self::State, waiting: Aside<T>) {
+        state.aside = waiting;
+    }
+}
+
+impl<'env, T, U, E, S, F> Last<'env> for Guarded<Each<'env, T, U, E, S, F>> {
+    type Failed = T;
+    type Error = E;
+
+    fn with_policy(&mut self, change: impl FnOnce(&mut Policy<'env, T, E>)) {
+        self.each.with_policy(change);
+    }
+}
+
+impl<'env, In, Op> Guard<'env, In> for Guarded<Op>
+where
+    Self: Operator<'env, In> + Last<'env>,
+{
+    type Guarded = Self;
+
+    fn guard(self) -> Self {
+        self
+    }
+}
+
+impl<'env, T, U, E, S, F> Guard<'env, T> for Each<'env, T, U, E, S, F>
+where
+    T: Send + 'env,
+    U: Send + 'env,
+    E: Into<BoxError> + Send + 'env,
+    S: Send + 'env,
+    F: Fn(&mut S, T) -> Result<Option<U>, E> + Send + Sync + 'env,
+{
+    type Guarded = Guarded<Self>;
+
+    fn guard(self) -> Guarded<Self> {
+        Guarded::new(self)
+    }
+}
