@@ -58,11 +58,13 @@
 //! - With a [memory budget](Pipeline::memory_budget), what is in flight stays within it, plus one item.
 //! - [`ordered`](Pipeline::ordered) keeps source order whatever the stages do; [`ordered_by_key`](Pipeline::ordered_by_key)
 //!   that of each key.
+//! - A stage may [try again](Pipeline::retry): what waits for its next attempt keeps its bytes and its place in the order,
+//!   and no thread sleeps for it.
 //! - A panic in a closure is the failure of one item. The exceptions: in a fold, a source or a state's `init`, where it
 //!   ends the run; and a panic while another unwinds, or a stack overflow, which end the process.
 //! - A run always ends, and takes its threads along: [`Error::report`] says how far it came.
 //!
-//! Not built yet: retry, checkpoint and resume.
+//! Not built yet: checkpoint and resume.
 
 pub mod prelude;
 pub mod source;
