@@ -296,7 +296,7 @@ mod tests {
     fn a_budget_that_is_spent_comes_back_with_new_items() {
         let retry = Retry::constant(u32::MAX, Duration::ZERO).budget(0.5, 2);
         let random = Draws::new(1);
-        let mut again = || retry.wait_after(1, &failed(), &random).is_some();
+        let again = || retry.wait_after(1, &failed(), &random).is_some();
         assert_eq!([again(), again(), again()], [true, true, false]);
         retry.entered();
         assert!(!again());

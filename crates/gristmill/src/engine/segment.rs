@@ -215,14 +215,14 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env,
         if input.inside >= self.limit {
             return Step::Nothing;
         }
-        if Op::DEFERS {
-            if let Some(due) = input.take_due(&self.shared) {
-                input.inside += 1;
-                drop(input);
-                self.take_up(due, driver);
-                self.leave(driver);
-                return Step::Done;
-            }
+        if Op::DEFERS
+            && let Some(due) = input.take_due(&self.shared)
+        {
+            input.inside += 1;
+            drop(input);
+            self.take_up(due, driver);
+            self.leave(driver);
+            return Step::Done;
         }
         if let Some(morsel) = input.lane.pop_front() {
             input.inside += 1;
