@@ -8,6 +8,7 @@
 //! ```
 
 use gristmill_torture::endless::Endless;
+use gristmill_torture::job::Job;
 use gristmill_torture::{planted, sim};
 use std::ffi::OsString;
 use std::io::Write;
@@ -28,6 +29,7 @@ fn run(args: Vec<OsString>) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     match args.first().and_then(|command| command.to_str()) {
         Some("endless") => Endless::parse(args.into_iter().skip(1))?.run(&mut out),
+        Some("job") => Job::parse(args.into_iter().skip(1))?.run(&mut out),
         Some("planted") => planted::run(args.into_iter().skip(1), &mut out),
         _ => sim::run(&sim::args::parse(args.into_iter())?, &mut out),
     }

@@ -218,7 +218,7 @@ pub fn run(args: impl Iterator<Item = OsString>, out: &mut impl Write) -> anyhow
     copy_tree(&source, &copy).with_context(|| format!("cannot copy the workspace to {}", copy.display()))?;
     let mut missed = Vec::new();
     for plant in chosen {
-        let caught = plant.is_caught(&source, &copy)?;
+        let caught = plant.is_caught(&copy)?;
         writeln!(out, "{}: {}", if caught { "caught" } else { "MISSED" }, plant.name)?;
         out.flush()?;
         if !caught {
@@ -231,9 +231,9 @@ pub fn run(args: impl Iterator<Item = OsString>, out: &mut impl Write) -> anyhow
 }
 
 impl Plant {
-    fn is_caught(&self, source: &Path, copy: &Path) -> anyhow::Result<bool> {
+    fn is_caught(&self, copy: &Path) -> anyhow::Result<bool> {
         let file = Path::new("crates/gristmill/src").join(self.file);
-        let text = std::fs::read_to_string(source.join(&file))?;
+        let text = std::fs::read_to_string(copy.join(&file))?;
         ensure!(
             text.matches(self.from).count() == 1,
             "`{}`: its place in {} is not there once",
