@@ -406,3 +406,124 @@ fn a_barrier_of_a_tick_does_not_send_the_only_worker_home() {
         within("barriers of ticks", move || check(&shape));
     }
 }
+
+/// Lines of two files, each with its number, and what a plain loop makes of them.
+fn two_files(folder: &std::path::Path) -> (Vec<PathBuf>, Vec<(u64, String)>) {
+    let mut lines = Vec::new();
+    let paths = [("first.txt", 3_000u64), ("second.txt", 2_000)].map(|(name, count)| {
+        let path = folder.join(name);
+        let text: Vec<String> = (0..count).map(|number| "x".repeat((hash((name, number)) % 40) as usize)).collect();
+        lines.extend((1..).zip(text.iter().cloned()));
+        // The last line of the second has no end.
+        std::fs::write(&path, text.join("\n") + if name == "first.txt" { "\n" } else { "" }).unwrap();
+        path
+    });
+    (paths.into(), lines)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Map,
+}
+
+/// Numbers and texts of the lines of several files; the run dies at the chunk of a position.
+fn read_lines(
+    world: (&mut Ledger<(u64, String)>, &std::path::Path),
+    paths: &[PathBuf],
+    access: Access,
+    dies_at: Option<u64>,
+) -> Result<gristmill::Report, gristmill::Error> {
+    world.0.open = false;
+    let chunks = match access {
+        Access::Read => gristmill::Chunks::open_all(paths),
+        // SAFETY: nobody changes the files of this test while it reads them.
+        Access::Map => unsafe { gristmill::Chunks::map_all(paths) },
+    };
+    let chunk_number = AtomicU64::new(0);
+    Pipeline::extract(chunks.target(Bytes::new(1_000)).lines())
+        .checkpoint(Checkpoint::file(world.1).every(Duration::ZERO))
+        .window(4)
+        .inspect(|_| {
+            chunk_number.fetch_add(1, Ordering::Relaxed);
+        })
+        .try_map(|chunk| {
+            let died = dies_at.is_some_and(|at| chunk_number.load(Ordering::Relaxed) > at);
+            if died { Err("the power fails") } else { Ok(chunk) }
+        })
+        .flat_map(|chunk| chunk.into_lines())
+        .map(|(number, line)| (number, String::from_utf8_lossy(&line).into_owned()))
+        .store(world.0)
+        .run()
+}
+
+#[test]
+fn files_are_gone_on_with_at_the_byte_and_lines_keep_their_numbers() {
+    within("files", || {
+        for access in [Access::Read, Access::Map] {
+            let folder = tempfile::tempdir().unwrap();
+            let (paths, lines) = two_files(folder.path());
+            let checkpoint = folder.path().join("lines.checkpoint");
+            let mut ledger = Ledger::new();
+            let mut resumes = 0;
+            for life in 0.. {
+                match read_lines((&mut ledger, &checkpoint), &paths, access, Some(7 + life % 5)) {
+                    Ok(_) => break,
+                    Err(error) => resumes += u64::from(error.report().unwrap().resumed_at.is_some()),
+                }
+            }
+            assert!(resumes > 2, "it died {resumes} times after a checkpoint");
+            assert_eq!(ledger.rows, lines, "{access:?}");
+        }
+    });
+}
+
+#[test]
+fn a_changed_input_is_refused_and_named_unless_it_is_accepted() {
+    within("changed input", || {
+        let folder = tempfile::tempdir().unwrap();
+        let (paths, lines) = two_files(folder.path());
+        let checkpoint = folder.path().join("lines.checkpoint");
+        let mut ledger = Ledger::new();
+        read_lines((&mut ledger, &checkpoint), &paths, Access::Read, None).unwrap();
+        let text = std::fs::read(&paths[1]).unwrap();
+        let changed = std::fs::metadata(&paths[1]).unwrap().modified().unwrap();
+        let touch = |time| std::fs::File::options().write(true).open(&paths[1]).unwrap().set_modified(time).unwrap();
+        let changes: [&dyn Fn(); 3] = [
+            &|| std::fs::write(&paths[1], [&text[..], b"\nmore"].concat()).unwrap(),
+            &|| touch(changed + Duration::from_secs(1)),
+            &|| {
+                let mut other = text.clone();
+                other[0] ^= 1;
+                std::fs::write(&paths[1], other).unwrap();
+                touch(changed);
+            },
+        ];
+        for change in changes {
+            change();
+            let error = read_lines((&mut ledger, &checkpoint), &paths, Access::Read, None).unwrap_err();
+            let message = error.to_string();
+            assert!(error.is_checkpoint() && error.report().is_none());
+            assert!(message.contains("second.txt") && !message.contains("first.txt"), "{message}");
+            assert!(message.contains("accept_changed_input") && message.contains("start_over"), "{message}");
+            std::fs::write(&paths[1], &text).unwrap();
+            touch(changed);
+        }
+        assert_eq!(ledger.rows, lines);
+        read_lines((&mut ledger, &checkpoint), &paths, Access::Read, None).unwrap();
+
+        // A file that has grown by whole records.
+        std::fs::write(&paths[1], [&text[..], b"\nmore\n"].concat()).unwrap();
+        let mut grown = Ledger { open: true, ..Ledger::new() };
+        grown.rows.clone_from(&ledger.rows);
+        let report = Pipeline::extract(gristmill::Chunks::open_all(&paths).target(Bytes::new(1_000)).lines())
+            .checkpoint(Checkpoint::file(&checkpoint).accept_changed_input())
+            .flat_map(|chunk| chunk.into_lines())
+            .map(|(number, line)| (number, String::from_utf8_lossy(&line).into_owned()))
+            .store(&mut grown)
+            .run()
+            .unwrap();
+        assert!(report.resumed_at.is_some_and(|position| position > 0));
+        assert_eq!(grown.rows[lines.len()..], [(2_000, String::new()), (2_001, "more".to_owned())]);
+    });
+}
