@@ -24,15 +24,15 @@
 //! # Invariants
 //!
 //! - A barrier arrives only if every item before it was stored, filtered, skipped or dead-lettered. The only other way an
-//!    item can go is to be lost, which happens only after the run was stopped; and an end that arrives looks whether the
-//!    run was stopped *after* it has everything. Who dropped items saw the stop before he handed the morsel on, and the
-//!    end got the morsel from him, so it sees the stop, too.
+//!   item can go is to be lost, which happens only after the run was stopped; and an end that arrives looks whether the
+//!   run was stopped *after* it has everything. Who dropped items saw the stop before he handed the morsel on, and the
+//!   end got the morsel from him, so it sees the stop, too.
 //! - A letter of an item before the position was posted before the barrier arrived anywhere behind the stage, so when all
-//!    have arrived all such letters are in their queues.
+//!   have arrived all such letters are in their queues.
 //! - No more than one barrier of those that time makes due is under way: the next interval begins when a checkpoint is
-//!    kept. So a store that is slow to commit is not asked to do it more and more often.
+//!   kept. So a store that is slow to commit is not asked to do it more and more often.
 //! - Nobody waits for a barrier but the threads of ends, each in [`Keeper::ready`], which takes a limit. An end that waits
-//!    for another holds no permit that the other needs: all that it waits for has been admitted before the barrier.
+//!   for another holds no permit that the other needs: all that it waits for has been admitted before the barrier.
 //!
 //! # The races that almost were
 //!
@@ -203,14 +203,14 @@ impl<'env> Keeper<'env> {
     }
 
     /// Decides where the run begins, when all that takes part is known.
-    pub(crate) fn begin(&self, fingerprint: Option<String>) -> Result<Start, Error> {
+    pub(crate) fn begin(&self, fingerprint: Option<&str>) -> Result<Start, Error> {
         let found = self.found.get_or_init(|| self.least_kept()).as_ref();
-        let _ = self.fingerprint.set(fingerprint.clone());
+        let _ = self.fingerprint.set(fingerprint.map(str::to_owned));
         let Some(found) = found else { return Ok(Start::default()) };
         self.check_roll(found)?;
-        let changed = found.fingerprint != fingerprint;
+        let changed = found.fingerprint.as_deref() != fingerprint;
         if changed && !self.accept_changed_input {
-            let changes = changes(found.fingerprint.as_deref(), fingerprint.as_deref());
+            let changes = changes(found.fingerprint.as_deref(), fingerprint);
             return Err(CheckpointError::Changed { changes }.into());
         }
         self.last.store(found.position, Ordering::Relaxed);

@@ -83,7 +83,7 @@ where
         plan.shared.mapped.lock().extend(source.mapped_bytes());
         let start = plan.begin_source(&name, &mut source);
         if source.may_wait() && !start.done {
-            open_intake(source, name, start, plan, scale)
+            open_intake(source, name, &start, plan, scale)
         } else {
             let mut rest = Rest::new(&start);
             rest.ended = start.done;
@@ -317,7 +317,7 @@ const SOURCE_PATIENCE: Duration = Duration::from_millis(20);
 fn open_intake<'env, S>(
     source: S,
     name: String,
-    start: Start,
+    start: &Start,
     plan: &mut Plan<'env>,
     scale: Scale<'env, Yield<S>>,
 ) -> Box<dyn Feed<Yield<S>> + 'env>
@@ -342,7 +342,7 @@ where
         left.sweep(&gate);
         Ok(())
     }));
-    let (source, rest) = (Some(source), Rest::new(&start));
+    let (source, rest) = (Some(source), Rest::new(start));
     plan.add_task(name.clone(), Drawing { name, source, scale, intake, held: None, rest, scout });
     Box::new(feed)
 }

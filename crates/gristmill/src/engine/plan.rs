@@ -179,7 +179,7 @@ impl<'env> Plan<'env> {
     pub(crate) fn begin_source<S: Source>(&mut self, name: &str, source: &mut S) -> Start {
         let Some(keeper) = self.keeper.clone().filter(|_| self.problem.is_none()) else { return Start::default() };
         let begun = attempt(name, "say what its input is", || source.fingerprint())
-            .and_then(|fingerprint| keeper.begin(fingerprint))
+            .and_then(|fingerprint| keeper.begin(fingerprint.as_deref()))
             .and_then(|start| match &start.standing {
                 Some(standing) if !start.done => {
                     attempt(name, "go to where the checkpoint is", || source.seek(&standing.mark)).map(|()| start)

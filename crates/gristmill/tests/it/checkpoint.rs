@@ -451,7 +451,7 @@ fn read_lines(
             let died = dies_at.is_some_and(|at| chunk_number.load(Ordering::Relaxed) > at);
             if died { Err("the power fails") } else { Ok(chunk) }
         })
-        .flat_map(|chunk| chunk.into_lines())
+        .flat_map(gristmill::Chunk::into_lines)
         .map(|(number, line)| (number, String::from_utf8_lossy(&line).into_owned()))
         .store(world.0)
         .run()
@@ -518,7 +518,7 @@ fn a_changed_input_is_refused_and_named_unless_it_is_accepted() {
         grown.rows.clone_from(&ledger.rows);
         let report = Pipeline::extract(gristmill::Chunks::open_all(&paths).target(Bytes::new(1_000)).lines())
             .checkpoint(Checkpoint::file(&checkpoint).accept_changed_input())
-            .flat_map(|chunk| chunk.into_lines())
+            .flat_map(gristmill::Chunk::into_lines)
             .map(|(number, line)| (number, String::from_utf8_lossy(&line).into_owned()))
             .store(&mut grown)
             .run()
