@@ -13,15 +13,30 @@
 //! After an aborted run the batches that were committed stay: see [`Sqlite::create`] for a database of one's own that
 //! can be thrown away.
 //!
-//! # Not done here
+//! # Checkpoints
 //!
+//! A store that [keeps progress](Inserts::keeping_progress) has the rows of a run and how far it has come in one
+//! transaction, which is open from one [checkpoint](gristmill::Checkpoint::in_store) to the next. So every row is in the
+//! database exactly once, whatever happens to the process, and to the power:
+//!
+//! | when | what is true |
+//! | --- | --- |
+//! | [`store`](Store::store) returned `Ok` | the rows of the batch are in the open transaction |
+//! | it returned an error | none of them is; those of the batches before it are |
+//! | [`commit`](Store::commit) returned `Ok` | all rows are committed, and so is the position behind them |
+//! | the process dies | what was stored since is rolled back, and the next run goes on at that position |
+//! | the power goes | the same, but the last checkpoints may be gone, each with its rows |
+//!
+//! # Not done here
+//!//!
 //! A database has one writer. Two stores on one file work, but wait for each other, up to five seconds.
 
-use gristmill::{Outcome, Store};
-use rusqlite::{Connection, ErrorCode, OpenFlags, Statement};
+use gristmill::{BadProgress, Outcome, Progress, Receipt, Store};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Savepoint, Statement, Transaction};
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 pub use rusqlite;
@@ -113,7 +128,16 @@ impl Sqlite {
         if let Err(error) = self.database.prepare_cached(sql) {
             return Err(SqliteError::of(self.path, Action::Prepare, error));
         }
-        Ok(Inserts { database: Some(self.database), path: self.path, sql: sql.to_owned(), insert, stored_rows: 0 })
+        Ok(Inserts {
+            database: Some(self.database),
+            path: self.path,
+            sql: sql.to_owned(),
+            insert,
+            stored_rows: 0,
+            job: None,
+            open_rows: 0,
+            broken: false,
+        })
     }
 
     /// The connection, for what this module has no method for: indexes, other pragmas.
@@ -131,6 +155,12 @@ pub struct Inserts<F> {
     sql: String,
     insert: F,
     stored_rows: u64,
+    /// Under which name progress is kept, if it is.
+    job: Option<String>,
+    /// Rows in the transaction that is open until the next checkpoint.
+    open_rows: u64,
+    /// That transaction is gone, and its rows with it.
+    broken: bool,
 }
 
 impl<F> fmt::Debug for Inserts<F> {
@@ -144,6 +174,58 @@ impl<F> Inserts<F> {
     #[must_use]
     pub fn stored_rows(&self) -> u64 {
         self.stored_rows
+    }
+
+    /// Keeps the progress of the run `job` in the database, in the transaction of its rows: for
+    /// [`Checkpoint::in_store`](gristmill::Checkpoint::in_store).
+    ///
+    /// It is one row of a table `gristmill_progress`, which is made if it is not there. Runs that fill one database need
+    /// names of their own.
+    ///
+    /// # Errors
+    ///
+    /// When the table cannot be made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use gristmill::{Checkpoint, prelude::*};
+    /// use gristmill_connect::sqlite::{Sqlite, rusqlite::params};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("squares.db");
+    /// let job = |dies_at: i64| -> Result<Report, Box<dyn std::error::Error>> {
+    ///     let squares = Sqlite::open(&path)?
+    ///         .table_sql("CREATE TABLE IF NOT EXISTS squares (number INTEGER NOT NULL, square INTEGER NOT NULL) STRICT")?
+    ///         .insert("INSERT INTO squares VALUES (?, ?)", |insert, (number, square): &(i64, i64)| {
+    ///             insert.execute(params![number, square])
+    ///         })?
+    ///         .keeping_progress("squares")?;
+    ///     let report = Pipeline::extract(1..=1_000)
+    ///         .try_map(|number| if number == dies_at { Err("the power fails") } else { Ok((number, number * number)) })
+    ///         .batch(10)
+    ///         .checkpoint(Checkpoint::in_store())
+    ///         .store(squares)
+    ///         .run()?;
+    ///     Ok(report)
+    /// };
+    /// assert!(job(700).is_err());
+    /// job(0)?;
+    ///
+    /// let database = rusqlite::Connection::open(&path)?;
+    /// let sum: (i64, i64) =
+    ///     database.query_row("SELECT count(*), sum(square) FROM squares", (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    /// assert_eq!(sum, (1_000, 333_833_500));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn keeping_progress(mut self, job: impl Into<String>) -> Result<Self, SqliteError> {
+        let made = match &self.database {
+            Some(database) => database.execute_batch(PROGRESS_TABLE),
+            None => Ok(()),
+        };
+        made.map_err(|error| SqliteError::of(self.path.clone(), Action::Table, error))?;
+        self.job = Some(job.into());
+        Ok(self)
     }
 
     fn store_all<T>(&mut self, rows: &[T]) -> Result<(), SqliteError>
@@ -162,16 +244,60 @@ impl<F> Inserts<F> {
                 source: Cause::Io(io::Error::other("it is finished")),
             });
         };
-        // Dropped without a commit, it rolls back.
-        let batch = database.transaction().map_err(error(Action::Begin { n_rows }))?;
+        let keeps = self.job.is_some();
+        if keeps {
+            // Some errors make SQLite roll everything back by itself: then rows that were stored are gone.
+            self.broken |= self.open_rows > 0 && database.is_autocommit();
+            if self.broken {
+                // What is stored now would be committed at once, and come again when the run goes on.
+                let source = io::Error::other(ROLLED_BACK).into();
+                return Err(SqliteError { path: self.path.clone(), action: Action::Begin { n_rows }, source });
+            }
+            if database.is_autocommit() {
+                database.execute_batch("BEGIN IMMEDIATE").map_err(error(Action::Begin { n_rows }))?;
+            }
+        }
+        // Dropped without a commit, it rolls back, as far as the batch goes.
+        let batch =
+            if keeps { database.savepoint().map(Batch::Part) } else { database.transaction().map(Batch::Whole) };
+        let batch = batch.map_err(error(Action::Begin { n_rows }))?;
         let mut statement = batch.prepare_cached(&self.sql).map_err(error(Action::Prepare))?;
         for (row, item) in rows.iter().enumerate() {
             (self.insert)(&mut statement, item).map_err(error(Action::Insert { row, n_rows }))?;
         }
         drop(statement);
         batch.commit().map_err(error(Action::Commit { n_rows }))?;
-        self.stored_rows += n_rows as u64;
+        *(if keeps { &mut self.open_rows } else { &mut self.stored_rows }) += n_rows as u64;
         Ok(())
+    }
+
+    /// Commits the open transaction, with the progress if there is any.
+    fn commit_open(&mut self, progress: Option<&Progress>) -> Result<(), SqliteError> {
+        let error = |error| SqliteError::of(self.path.clone(), Action::Keep, error);
+        let (Some(database), Some(job)) = (&self.database, &self.job) else { return Ok(()) };
+        if self.broken || (self.open_rows > 0 && database.is_autocommit()) {
+            let source = io::Error::other(ROLLED_BACK).into();
+            return Err(SqliteError { path: self.path.clone(), action: Action::Keep, source });
+        }
+        if database.is_autocommit() {
+            database.execute_batch("BEGIN IMMEDIATE").map_err(error)?;
+        }
+        if let Some(progress) = progress {
+            database.execute(KEEP_PROGRESS, (job, progress.to_bytes())).map_err(error)?;
+        }
+        database.execute_batch("COMMIT").map_err(error)?;
+        self.stored_rows += std::mem::take(&mut self.open_rows);
+        Ok(())
+    }
+
+    fn kept_progress(&self) -> Result<Option<Progress>, SqliteError> {
+        let (Some(database), Some(job)) = (&self.database, &self.job) else { return Ok(None) };
+        let error = |source| SqliteError { path: self.path.clone(), action: Action::Read, source };
+        let kept: Option<Vec<u8>> = database
+            .query_row(READ_PROGRESS, [job], |row| row.get(0))
+            .optional()
+            .map_err(|source| error(source.into()))?;
+        kept.map(|bytes| Progress::from_bytes(&bytes)).transpose().map_err(|source| error(source.into()))
     }
 
     /// Brings everything to the disk: from the WAL into the database where nobody is in the way.
@@ -194,6 +320,39 @@ impl<F> Inserts<F> {
     }
 }
 
+/// Why nothing more can be stored.
+const ROLLED_BACK: &str = "rows that were stored since the last checkpoint were rolled back";
+const PROGRESS_TABLE: &str = "CREATE TABLE IF NOT EXISTS gristmill_progress
+    (job TEXT PRIMARY KEY, progress BLOB NOT NULL) STRICT, WITHOUT ROWID";
+const KEEP_PROGRESS: &str = "INSERT OR REPLACE INTO gristmill_progress VALUES (?, ?)";
+const READ_PROGRESS: &str = "SELECT progress FROM gristmill_progress WHERE job = ?";
+
+/// A batch under way: a transaction of its own, or a part of one that is open.
+enum Batch<'a> {
+    Whole(Transaction<'a>),
+    Part(Savepoint<'a>),
+}
+
+impl Batch<'_> {
+    fn commit(self) -> rusqlite::Result<()> {
+        match self {
+            Batch::Whole(batch) => batch.commit(),
+            Batch::Part(batch) => batch.commit(),
+        }
+    }
+}
+
+impl Deref for Batch<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match self {
+            Batch::Whole(batch) => batch,
+            Batch::Part(batch) => batch,
+        }
+    }
+}
+
 /// Makes the name of a new file as durable as the file.
 fn sync_directory(path: &Path) -> io::Result<()> {
     if !cfg!(unix) {
@@ -213,7 +372,24 @@ where
         self.store_all(&rows)
     }
 
+    fn commit(&mut self, progress: &Progress) -> Result<Receipt, SqliteError> {
+        self.commit_open(Some(progress))?;
+        Ok(Receipt::none())
+    }
+
+    fn keeps_progress(&self) -> bool {
+        self.job.is_some()
+    }
+
+    fn progress(&mut self) -> Result<Option<Progress>, SqliteError> {
+        self.kept_progress()
+    }
+
     fn finish(&mut self, outcome: Outcome) -> Result<(), SqliteError> {
+        // With checkpoints there is nothing open after the last one. What an aborted run leaves open is rolled back.
+        if outcome == Outcome::Completed && self.open_rows > 0 {
+            self.commit_open(None)?;
+        }
         let Some(database) = self.database.take() else { return Ok(()) };
         if outcome == Outcome::Completed {
             self.settle(&database)?;
@@ -248,6 +424,10 @@ enum Action {
     Insert { row: usize, n_rows: usize },
     #[error("commit a batch of {n_rows} rows to")]
     Commit { n_rows: usize },
+    #[error("commit the rows and the progress of a run to")]
+    Keep,
+    #[error("read the progress of a run in")]
+    Read,
     #[error("bring to the disk")]
     Sync,
     #[error("close")]
@@ -260,6 +440,8 @@ enum Cause {
     Sqlite(#[from] rusqlite::Error),
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    Progress(#[from] BadProgress),
 }
 
 impl SqliteError {
@@ -308,7 +490,7 @@ impl SqliteError {
     fn code(&self) -> Option<ErrorCode> {
         match &self.source {
             Cause::Sqlite(error) => error.sqlite_error_code(),
-            Cause::Io(_) => None,
+            Cause::Io(_) | Cause::Progress(_) => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Why a run could not begin, or did not go through.
 
+use crate::engine::CheckpointError;
 use crate::report::Report;
 use std::fmt;
 
@@ -29,6 +30,8 @@ pub(crate) enum ErrorKind {
     Stage { stage: String, action: &'static str, source: BoxError },
     #[error("setting `{setting}` {problem}")]
     Setting { setting: &'static str, problem: String },
+    #[error(transparent)]
+    Checkpoint(CheckpointError),
     #[error("the run was cancelled")]
     Cancelled,
     #[error("draining took longer than {limit:?}")]
@@ -63,6 +66,13 @@ impl Error {
     #[must_use]
     pub fn is_setting(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Setting { .. })
+    }
+
+    /// Whether a checkpoint could not be read, kept or gone on from: the message says what to do. If there is no
+    /// [`report`](Error::report) nothing has run.
+    #[must_use]
+    pub fn is_checkpoint(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Checkpoint(_))
     }
 
     /// Whether the run was cancelled by its token, or by dropping its iterator.

@@ -72,6 +72,7 @@ pub mod store;
 pub mod testing;
 
 mod cancel;
+mod checkpoint;
 pub mod chunk;
 mod engine;
 mod error;
@@ -88,6 +89,7 @@ mod watchdog;
 mod weight;
 
 pub use cancel::CancelToken;
+pub use checkpoint::{BadProgress, Checkpoint, Mark, Progress, Receipt};
 pub use chunk::{Chunk, ChunkError, Chunks};
 pub use error::{BoxError, Error};
 pub use monitor::Monitor;

@@ -1,6 +1,8 @@
 //! Where items come from.
 
+use crate::checkpoint::Mark;
 use crate::chunk::MappedBytes;
+use crate::error::BoxError;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -76,6 +78,45 @@ pub trait Source {
     /// True: wrong only in speed.
     fn may_wait(&self) -> bool {
         true
+    }
+
+    /// Where the source stands: what [`seek`](Source::seek) needs so that the next [`pull`](Source::pull) gives what it
+    /// would give now. Asked now and then when the run keeps a [checkpoint](crate::Pipeline::checkpoint), between two
+    /// pulls.
+    ///
+    /// # Default
+    ///
+    /// `None`: a run that goes on pulls from the beginning and drops what was dealt with. That is right for every source
+    /// that gives the same items again.
+    fn mark(&mut self) -> Option<Mark> {
+        None
+    }
+
+    /// Goes to a mark that a source of the same input has given: called before the first pull of a run that goes on.
+    ///
+    /// # Default
+    ///
+    /// An error, as a source without marks is never asked.
+    ///
+    /// # Errors
+    ///
+    /// When the mark means nothing here, or the input cannot be read from there. The run does not begin.
+    fn seek(&mut self, _mark: &Mark) -> Result<(), BoxError> {
+        Err("this source has no marks".into())
+    }
+
+    /// Says what the input is, so that a run does not go on with another one: paths, sizes, times; a line each. Asked
+    /// before the first pull of a run that keeps a checkpoint.
+    ///
+    /// # Default
+    ///
+    /// `None`: any input is taken for the same.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be found out. The run does not begin.
+    fn fingerprint(&mut self) -> Result<Option<String>, BoxError> {
+        Ok(None)
     }
 
     /// The mapped bytes that its items hold, if they do: [`Chunks`](crate::Chunks) tells the report so. A source around
@@ -205,6 +246,18 @@ impl<S: Source> Source for Waiting<S> {
 
     fn remaining(&self) -> Option<usize> {
         self.0.remaining()
+    }
+
+    fn mark(&mut self) -> Option<Mark> {
+        self.0.mark()
+    }
+
+    fn seek(&mut self, mark: &Mark) -> Result<(), BoxError> {
+        self.0.seek(mark)
+    }
+
+    fn fingerprint(&mut self) -> Result<Option<String>, BoxError> {
+        self.0.fingerprint()
     }
 
     fn mapped_bytes(&self) -> Option<MappedBytes> {

@@ -1,5 +1,6 @@
 //! Where items end.
 
+use crate::checkpoint::{Progress, Receipt};
 use crate::error::BoxError;
 use std::convert::Infallible;
 
@@ -75,10 +76,66 @@ pub trait Store<T>: Send {
         self.flush()
     }
 
+    /// Makes everything that was stored so far durable, for a [checkpoint](crate::Pipeline::checkpoint). A store that
+    /// [keeps the progress](Store::keeps_progress) puts it into the same transaction.
+    ///
+    /// What is returned is handed to [`resume`](Store::resume) if a later run goes on from this checkpoint: all that the
+    /// store needs to forget what it was given after it. The engine keeps the checkpoint only after this has returned, so
+    /// what is stored by then is never asked for again.
+    ///
+    /// # Default
+    ///
+    /// [`flush`](Store::flush), and [no receipt](Receipt::none): what is stored after a checkpoint comes again after a
+    /// resume, so items are stored at least once.
+    ///
+    /// # Errors
+    ///
+    /// Ends the run. The checkpoint before this one stands.
+    fn commit(&mut self, _progress: &Progress) -> Result<Receipt, Self::Error> {
+        self.flush()?;
+        Ok(Receipt::none())
+    }
+
+    /// Goes back to what was stored at a checkpoint: called before the first item when a run goes on, with the receipt that
+    /// [`commit`](Store::commit) returned then. If everything had been stored, [`finish`](Store::finish) follows at once,
+    /// perhaps for the second time.
+    ///
+    /// # Default
+    ///
+    /// Does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Ends the run before it has begun.
+    fn resume(&mut self, _receipt: &Receipt) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// Whether [`commit`](Store::commit) makes the progress durable together with what was stored, and
+    /// [`progress`](Store::progress) finds it again: for [`Checkpoint::in_store`](crate::Checkpoint::in_store).
+    ///
+    /// # Default
+    ///
+    /// False.
+    fn keeps_progress(&self) -> bool {
+        false
+    }
+
+    /// The progress that the last commit has kept; `None` if there was none. Asked before a run begins, of a store that
+    /// [keeps progress](Store::keeps_progress).
+    ///
+    /// # Errors
+    ///
+    /// The run does not begin.
+    fn progress(&mut self) -> Result<Option<Progress>, Self::Error> {
+        Ok(None)
+    }
+
     /// Whether storing may wait for something: a disk, a socket, a lock.
     ///
-    /// A store that may wait gets a thread of its own. One that never does is called by whichever worker hands in the
-    /// next morsel.
+    /// A store that may wait gets a thread of its own, and so does any store of a run with a
+    /// [checkpoint](crate::Pipeline::checkpoint). One that never does is called by whichever worker hands in the next
+    /// morsel.
     ///
     /// # Default
     ///
@@ -101,6 +158,22 @@ impl<T, S: Store<T> + ?Sized> Store<T> for &mut S {
 
     fn finish(&mut self, outcome: Outcome) -> Result<(), S::Error> {
         (**self).finish(outcome)
+    }
+
+    fn commit(&mut self, progress: &Progress) -> Result<Receipt, S::Error> {
+        (**self).commit(progress)
+    }
+
+    fn resume(&mut self, receipt: &Receipt) -> Result<(), S::Error> {
+        (**self).resume(receipt)
+    }
+
+    fn keeps_progress(&self) -> bool {
+        (**self).keeps_progress()
+    }
+
+    fn progress(&mut self) -> Result<Option<Progress>, S::Error> {
+        (**self).progress()
     }
 
     fn may_wait(&self) -> bool {

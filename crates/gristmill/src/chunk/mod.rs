@@ -9,6 +9,7 @@
 mod buffer;
 mod lines;
 mod map;
+mod mark;
 mod source;
 mod split;
 

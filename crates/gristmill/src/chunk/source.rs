@@ -2,13 +2,16 @@
 
 use super::buffer::{Buffer, Pool};
 use super::map::{Mapped, Piece};
+use super::mark::{FilePlace, fingerprint};
 use super::{Access, BadRecord, Chunk, ChunkError, Chunks, MappedBytes, Origin, Splitter, Storage};
+use crate::checkpoint::Mark;
+use crate::error::BoxError;
 use crate::source::Source;
 use crate::weight::Weight;
 use memchr::memchr_iter;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +23,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Pieces<S> {
     files: VecDeque<Origin>,
+    /// How many files were opened, or given up.
+    passed: u64,
     current: Option<Current>,
     splitter: S,
     target: usize,
@@ -68,6 +73,7 @@ impl<S: Splitter> Pieces<S> {
         let Chunks { origins, target, largest, gauge } = chunks;
         Pieces {
             files: origins.into(),
+            passed: 0,
             current: None,
             splitter,
             target,
@@ -90,6 +96,7 @@ impl<S: Splitter> Pieces<S> {
         loop {
             let Some(current) = &mut self.current else {
                 let Some(origin) = self.files.pop_front() else { return Ok(None) };
+                self.passed += 1;
                 self.current = Some(Current { bytes: origin.open(&self.gauge)?, skip: self.skip });
                 continue;
             };
@@ -140,6 +147,41 @@ impl<S: Splitter> Source for Pieces<S> {
         }
     }
 
+    /// A file, and a place in it. `None` in a pipe or the like, which cannot be gone back to.
+    fn mark(&mut self) -> Option<Mark> {
+        let place = match &self.current {
+            None => FilePlace { file: self.passed, skip: self.skip, ..FilePlace::default() },
+            Some(current) => FilePlace { file: self.passed - 1, skip: current.skip, ..current.bytes.place()? },
+        };
+        Some(place.into())
+    }
+
+    fn seek(&mut self, mark: &Mark) -> Result<(), BoxError> {
+        let place = FilePlace::try_from(mark)?;
+        let n_files = self.files.len() as u64;
+        if place.file > n_files {
+            return Err(format!("it is in file {} of {n_files}", place.file + 1).into());
+        }
+        self.files.drain(..place.file as usize);
+        self.passed = place.file;
+        self.current = None;
+        if place.is_start(self.skip) {
+            return Ok(());
+        }
+        let Some(origin) = self.files.pop_front() else { return Err("it is behind the last file".into()) };
+        self.passed += 1;
+        let bytes = origin.open(&self.gauge)?.at(&place)?;
+        self.current = Some(Current { bytes, skip: place.skip });
+        Ok(())
+    }
+
+    /// Path, size, time of the last change and a checksum of the beginning of each file. An error if one is a pipe or the
+    /// like, which would be cut elsewhere the next time.
+    fn fingerprint(&mut self) -> Result<Option<String>, BoxError> {
+        let files = fingerprint(self.files.iter().map(Origin::path))?;
+        Ok(Some(format!("{files}\npieces of {} bytes without {} records", self.target, self.skip)))
+    }
+
     fn may_wait(&self) -> bool {
         let reads = matches!(&self.current, Some(Current { bytes: Bytes::Read(_), .. }));
         reads || self.files.iter().any(Origin::may_wait)
@@ -159,11 +201,53 @@ impl Origin {
         matches!(self, Origin::Read(..) | Origin::Closed(_, Access::Read))
     }
 
+    fn path(&self) -> &Path {
+        match self {
+            Origin::Read(_, path) | Origin::Closed(path, _) => path,
+            Origin::Mapped(map) => map.file(),
+        }
+    }
+
     fn open(self, gauge: &MappedBytes) -> Result<Bytes, ChunkError> {
         match self {
             Origin::Read(file, path) => Ok(Bytes::Read(Reading::new(file, path))),
             Origin::Mapped(map) => Ok(Bytes::Mapped { map, at: 0 }),
             Origin::Closed(path, access) => super::open(&path, access, gauge)?.open(gauge),
+        }
+    }
+}
+
+impl Bytes {
+    fn place(&self) -> Option<FilePlace> {
+        match self {
+            Bytes::Read(reading) if reading.trickles => None,
+            Bytes::Read(reading) => {
+                Some(FilePlace { offset: reading.offset, line_ends: reading.line_ends, ..FilePlace::default() })
+            }
+            // In a map lines are counted when they are asked for.
+            Bytes::Mapped { at, .. } => Some(FilePlace { offset: *at as u64, ..FilePlace::default() }),
+        }
+    }
+
+    /// The same file from a place on.
+    fn at(self, place: &FilePlace) -> Result<Bytes, ChunkError> {
+        match self {
+            Bytes::Read(mut reading) => {
+                let sought = reading.file.seek(SeekFrom::Start(place.offset));
+                sought.map_err(|source| ChunkError::new(&reading.path, "seek in", source))?;
+                (reading.offset, reading.line_ends) = (place.offset, place.line_ends);
+                Ok(Bytes::Read(reading))
+            }
+            Bytes::Mapped { map, .. } => {
+                let at = usize::try_from(place.offset).ok().filter(|at| *at <= map.bytes().len());
+                let Some(at) = at else {
+                    let short =
+                        io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than the place to go on at");
+                    return Err(ChunkError::new(map.file(), "seek in", short));
+                };
+                map.advance(0..at);
+                Ok(Bytes::Mapped { map, at })
+            }
         }
     }
 }
@@ -184,8 +268,9 @@ impl Reading {
     ) -> Result<Option<Chunk>, ChunkError> {
         let mut bytes = pool.get();
         let mut filled = self.carry.len();
-        // The next record is likely to be as large as the last one.
-        let mut wanted = target.max(filled).max(self.last);
+        // The next record is likely to be as large as the last one. With one byte more than the target it is always seen that
+        // the file ends within it, so where it is cut depends on nothing but the place: a run that goes on cuts as before.
+        let mut wanted = target.saturating_add(1).max(filled).max(self.last);
         if bytes.len() < wanted {
             bytes.resize(wanted, 0);
         }

@@ -3,6 +3,8 @@
 //! An open batch holds the bytes of its items, but no slot of the window: a batch may need more morsels than the window
 //! has. What holds bytes without a slot must not hold up the run, so when the gate refuses a source while no morsel is in
 //! flight, open batches are let go early.
+//!
+//! A batch is closed at the barrier of a checkpoint, which goes on with it, or alone.
 
 use super::Driver;
 use super::gate::Permit;
@@ -80,6 +82,7 @@ impl<'env, T: Send> Batcher<'env, T> {
             permit,
             born: 0,
             source_items: 0,
+            barrier: None,
             home: Some(Arc::clone(&self.emptied)),
             shared: Arc::clone(&self.shared),
         }
@@ -153,13 +156,18 @@ impl<'env, T: Send> Consumer<'env, T> for Batcher<'env, T> {
         }
         drop(rest);
         morsel.items = items;
+        full.barrier = morsel.barrier.take();
         drop(morsel);
+        if full.barrier.is_some() && !self.open.items.is_empty() {
+            // What came before the barrier goes before it.
+            self.close_open(&mut full);
+        }
         let slot = full.permit.take_slot();
         if let Some(held) = self.held.take() {
             full.permit.absorb(held);
         }
         self.cell.busy_nanos.fetch_add(self.shared.now() - began, Relaxed);
-        if full.items.is_empty() {
+        if full.items.is_empty() && full.barrier.is_none() {
             self.held = Some(full.permit.take());
             return;
         }

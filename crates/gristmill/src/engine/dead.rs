@@ -3,8 +3,12 @@
 //! A letter is posted by the worker whose item failed and stored by a thread of its own, as a CPU stage must not wait for
 //! a disk. The letter keeps the slot of its morsel and is charged what an item of it weighs, so letters under way are
 //! bounded by the window and by the budget, and a slow store of them slows the source. Letters are stored even when the run is aborted: they were counted as dead.
+//!
+//! When the run keeps checkpoints, letters are held back until a barrier, and then stored in the order of the source: see
+//! [`barrier`](super::barrier).
 
 use super::Driver;
+use super::barrier::{Barrier, Keeper};
 use super::gate::Permit;
 use super::plan::DeadEnd;
 use super::shared::Shared;
@@ -27,33 +31,77 @@ pub trait DeadLane<T, E>: Send + Sync {
 
 pub(crate) struct DeadQueue<T, E> {
     shared: Arc<Shared>,
+    /// Letters wait for a checkpoint.
+    holds: bool,
     state: Mutex<State<T, E>>,
     arrival: Condvar,
 }
 
 struct State<T, E> {
-    letters: VecDeque<(DeadLetter<T, E>, Permit)>,
+    /// To be dealt with now.
+    due: VecDeque<Next<T, E>>,
+    /// To be stored at the next checkpoint after their position.
+    held: Vec<(DeadLetter<T, E>, Permit)>,
     closed: bool,
+}
+
+impl<T, E> State<T, E> {
+    /// Makes the letters from before a position due, in the order of the source.
+    fn release(&mut self, position: u64) {
+        let held = std::mem::take(&mut self.held);
+        let (mut due, held): (Vec<_>, Vec<_>) = held.into_iter().partition(|(letter, _)| letter.position < position);
+        due.sort_by_key(|(letter, _)| letter.position);
+        self.due.extend(due.into_iter().map(|(letter, permit)| Next::Letter(letter, permit)));
+        self.held = held;
+    }
+}
+
+/// The checkpoints that a store of dead letters takes part in.
+pub(crate) struct LetterSeat<'env> {
+    pub(crate) keeper: Arc<Keeper<'env>>,
+    pub(crate) key: String,
 }
 
 impl<T: Send, E: Send> DeadLane<T, E> for DeadQueue<T, E> {
     fn post(&self, letter: DeadLetter<T, E>, permit: Permit) {
-        self.state.lock().letters.push_back((letter, permit));
+        let mut state = self.state.lock();
+        if self.holds {
+            state.held.push((letter, permit));
+            return;
+        }
+        state.due.push_back(Next::Letter(letter, permit));
+        drop(state);
         self.arrival.notify_all();
     }
 }
 
 impl<T: Send, E: Send> DeadEnd for DeadQueue<T, E> {
     fn close(&self) {
-        self.state.lock().closed = true;
+        let mut state = self.state.lock();
+        state.closed = true;
+        // No checkpoint will come: what is left is that of a run that was stopped.
+        state.release(u64::MAX);
+        drop(state);
         self.arrival.notify_all();
+    }
+
+    fn settle(&self, barrier: &Arc<Barrier>, number: usize) {
+        let mut state = self.state.lock();
+        state.release(barrier.position);
+        state.due.push_back(Next::Settle(Arc::clone(barrier), number));
+        drop(state);
+        self.arrival.notify_all();
+    }
+
+    fn holds_letters(&self) -> bool {
+        !self.state.lock().held.is_empty()
     }
 }
 
 impl<T, E> DeadQueue<T, E> {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let state = State { letters: VecDeque::new(), closed: false };
-        DeadQueue { shared, state: Mutex::new(state), arrival: Condvar::new() }
+    pub(crate) fn new(shared: Arc<Shared>, holds: bool) -> Self {
+        let state = State { due: VecDeque::new(), held: Vec::new(), closed: false };
+        DeadQueue { shared, holds, state: Mutex::new(state), arrival: Condvar::new() }
     }
 
     /// Waits for the next letter, for `patience` at most.
@@ -61,8 +109,8 @@ impl<T, E> DeadQueue<T, E> {
         let mut state = self.state.lock();
         let mut waited = false;
         loop {
-            if let Some((letter, permit)) = state.letters.pop_front() {
-                return Next::Letter(letter, permit);
+            if let Some(next) = state.due.pop_front() {
+                return next;
             }
             if state.closed {
                 return Next::Closed;
@@ -78,22 +126,28 @@ impl<T, E> DeadQueue<T, E> {
 
 enum Next<T, E> {
     Letter(DeadLetter<T, E>, Permit),
+    /// All before a barrier are stored: to be committed.
+    Settle(Arc<Barrier>, usize),
     Nothing,
     Closed,
 }
 
 /// Stores letters until their queue is closed and empty; then closes the store.
-pub(crate) struct Burial<T, E, S> {
+pub(crate) struct Burial<'env, T, E, S> {
     queue: Arc<DeadQueue<T, E>>,
     store: S,
     stage: String,
+    /// If the run keeps checkpoints.
+    seat: Option<LetterSeat<'env>>,
+    /// The store has gone back to what it had at the checkpoint, if there is one.
+    open: bool,
     /// The store has not failed.
     works: bool,
     /// When the last letter was stored, if nothing was flushed since.
     fresh_since: Option<u64>,
 }
 
-impl<'env, T, E, S> Task<'env> for Burial<T, E, S>
+impl<'env, T, E, S> Task<'env> for Burial<'env, T, E, S>
 where
     T: Send,
     E: Send,
@@ -101,12 +155,20 @@ where
     S::Error: Into<BoxError>,
 {
     fn turn(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
+        if !std::mem::replace(&mut self.open, true) {
+            self.resume();
+        }
         match self.queue.next(patience.min(self.until_flush())) {
             Next::Letter(letter, permit) => {
                 // Once the store has failed the run is aborted, and its error says that letters are missing.
                 self.works = self.works && self.attempt("store a dead letter", |store| store.store(letter));
                 self.fresh_since = self.works.then(|| self.queue.shared.now());
                 drop(permit);
+                driver.settle();
+                Turned::Worked
+            }
+            Next::Settle(barrier, number) => {
+                self.commit(&barrier, number);
                 driver.settle();
                 Turned::Worked
             }
@@ -125,13 +187,33 @@ where
     }
 }
 
-impl<T, E, S> Burial<T, E, S>
+impl<'env, T, E, S> Burial<'env, T, E, S>
 where
     S: Store<DeadLetter<T, E>>,
     S::Error: Into<BoxError>,
 {
-    pub(crate) fn new(queue: Arc<DeadQueue<T, E>>, store: S, stage: String) -> Self {
-        Burial { queue, store, stage, works: true, fresh_since: None }
+    pub(crate) fn new(queue: Arc<DeadQueue<T, E>>, store: S, stage: String, seat: Option<LetterSeat<'env>>) -> Self {
+        Burial { queue, store, stage, seat, open: false, works: true, fresh_since: None }
+    }
+
+    /// Lets the store go back to what it had at the checkpoint that the run goes on from.
+    fn resume(&mut self) {
+        if let Some(receipt) = self.seat.as_ref().and_then(|seat| seat.keeper.receipt(&seat.key)) {
+            self.works = self.attempt("resume its dead letters", |store| store.resume(&receipt));
+        }
+    }
+
+    /// Commits the letters from before a barrier. If that fails the run is aborted, and nobody waits for the barrier.
+    fn commit(&mut self, barrier: &Barrier, number: usize) {
+        let Some(seat) = self.seat.as_ref().filter(|_| self.works) else { return };
+        let keeper = Arc::clone(&seat.keeper);
+        let progress = keeper.progress_of_letters(barrier);
+        let mut receipt = None;
+        self.works =
+            self.attempt("commit its dead letters", |store| store.commit(&progress).map(|given| receipt = Some(given)));
+        if let Some(receipt) = receipt {
+            keeper.settled(barrier, number, receipt);
+        }
     }
 
     /// How long it takes until something is to be flushed.

@@ -4,16 +4,19 @@
 //! a thread, which puts items into an *intake*; the workers take what is there. Nobody has to flush: an idle worker is
 //! woken by the first item, and busy workers come back for the rest, so an item waits only while every worker is busy.
 
+use super::barrier::{CheckpointError, Keeper, Start};
 use super::gate::{Charge, Gate};
 use super::plan::Plan;
 use super::shared::Shared;
 use super::task::{Task, Turned};
 use super::{Driver, Head};
+use crate::checkpoint::Standing;
 use crate::error::{Error, panic_message};
 use crate::report::{StageCell, Tally};
 use crate::source::{Source, TimedOut};
 use crate::weight::Scale;
 use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,6 +39,17 @@ pub trait Feed<T>: Send {
 
     /// Whether its items are charged to the budget before they are taken.
     fn charges(&self) -> bool;
+
+    /// A barrier is to come after what is filled next: the feed has given `given` items of its source so far, and notes
+    /// where that stands.
+    fn note(&mut self, given: u64);
+
+    /// Where the source stood after some of the first `given` items, that is all the feed has given; after all of them, if
+    /// that is known.
+    fn stand(&mut self, given: u64) -> Option<Standing>;
+
+    /// Whether the source itself has ended, and not only the feed.
+    fn is_exhausted(&self) -> bool;
 
     /// Puts up to `want` items that weigh up to `allowance` bytes into `items`; a first one of any weight if `alone`.
     fn fill(&mut self, items: &mut Vec<T>, want: usize, allowance: usize, alone: bool, shared: &Shared) -> Filled;
@@ -64,12 +78,16 @@ where
     S::Item: 'env,
     S::Error: 'env,
 {
+    let mut source = source;
     Head::Source(Box::new(move |plan, scale| {
         plan.shared.mapped.lock().extend(source.mapped_bytes());
-        if source.may_wait() {
-            open_intake(source, name, plan, scale)
+        let start = plan.begin_source(&name, &mut source);
+        if source.may_wait() && !start.done {
+            open_intake(source, name, &start, plan, scale)
         } else {
-            Box::new(Inline { source, held: None, scale, ended: false, cell: None })
+            let mut rest = Rest::new(&start);
+            rest.ended = start.done;
+            Box::new(Inline { source, held: None, scale, rest, cell: None })
         }
     }))
 }
@@ -80,9 +98,67 @@ struct Inline<'env, S: Source> {
     /// An item that did not fit, with its weight.
     held: Option<(Yield<S>, usize)>,
     scale: Scale<'env, Yield<S>>,
-    ended: bool,
+    rest: Rest,
     cell: Option<Arc<StageCell>>,
 }
+
+/// What is still to be had of a source.
+struct Rest {
+    /// It is not to be pulled any more.
+    ended: bool,
+    /// It has given all it had.
+    exhausted: bool,
+    /// Items that an earlier run has dealt with, to be pulled and dropped.
+    skip: u64,
+    /// Where the run goes on.
+    position: u64,
+    /// Where it stood when that was last asked.
+    noted: Option<Standing>,
+}
+
+impl Rest {
+    fn new(start: &Start) -> Self {
+        Rest {
+            ended: false,
+            exhausted: false,
+            skip: start.skip(),
+            position: start.position,
+            noted: start.standing.clone(),
+        }
+    }
+
+    fn exhaust(&mut self) {
+        (self.ended, self.exhausted) = (true, true);
+    }
+
+    /// Pulls some of what was dealt with before, if there is any left. Says whether there was.
+    fn skip<S: Source>(&mut self, source: &mut S, shared: &Shared, patience: Duration) -> bool {
+        if self.skip == 0 || self.ended {
+            return false;
+        }
+        if shared.is_stopped() || shared.is_draining() {
+            self.ended = true;
+            return false;
+        }
+        for _ in 0..self.skip.min(SKIPPED_AT_ONCE) {
+            match source.pull_within(patience) {
+                Ok(Some(item)) => drop(item),
+                Ok(None) => {
+                    self.ended = true;
+                    let found = self.position - self.skip;
+                    shared.abort(CheckpointError::Short { found, position: self.position }.into());
+                    return false;
+                }
+                Err(TimedOut) => return true,
+            }
+            self.skip -= 1;
+        }
+        true
+    }
+}
+
+/// So many items that were dealt with are pulled before looking whether the run goes on.
+const SKIPPED_AT_ONCE: u64 = 256;
 
 impl<S: Source> Drop for Inline<'_, S> {
     fn drop(&mut self) {
@@ -96,7 +172,7 @@ impl<S: Source + Send> Feed<Yield<S>> for Inline<'_, S> {
     }
 
     fn drain(&mut self, shared: &Shared) {
-        if !std::mem::replace(&mut self.ended, true) {
+        if !std::mem::replace(&mut self.rest.ended, true) {
             shared.note_drained();
         }
     }
@@ -113,6 +189,26 @@ impl<S: Source + Send> Feed<Yield<S>> for Inline<'_, S> {
         false
     }
 
+    fn note(&mut self, given: u64) {
+        if self.rest.skip == 0 {
+            let position = given + u64::from(self.held.is_some());
+            let mark = self.source.mark();
+            self.rest.noted = mark.map(|mark| Standing { mark, position }).or(self.rest.noted.take());
+        }
+    }
+
+    fn stand(&mut self, given: u64) -> Option<Standing> {
+        // With an item that was pulled and not given, the source is one too far.
+        if self.held.is_none() {
+            self.note(given);
+        }
+        self.rest.noted.clone().filter(|noted| noted.position <= given)
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.rest.exhausted
+    }
+
     fn fill(
         &mut self,
         items: &mut Vec<Yield<S>>,
@@ -121,6 +217,7 @@ impl<S: Source + Send> Feed<Yield<S>> for Inline<'_, S> {
         alone: bool,
         shared: &Shared,
     ) -> Filled {
+        while self.rest.skip(&mut self.source, shared, SOURCE_PATIENCE) {}
         let bytes = match &self.scale {
             Scale::Flat { .. } => {
                 let size = size_of::<Yield<S>>().max(1);
@@ -130,7 +227,7 @@ impl<S: Source + Send> Feed<Yield<S>> for Inline<'_, S> {
             }
             Scale::By(_) => self.fill_weighed(items, want, allowance, alone, shared),
         };
-        Filled { bytes, ended: self.ended && self.held.is_none(), ..Filled::default() }
+        Filled { bytes, ended: self.rest.ended && self.held.is_none(), ..Filled::default() }
     }
 }
 
@@ -138,10 +235,10 @@ impl<S: Source> Inline<'_, S> {
     fn fill_flat(&mut self, items: &mut Vec<Yield<S>>, want: usize, shared: &Shared) {
         let tick = shared.ticks.load(Relaxed);
         items.reserve(want.min(1 << 16));
-        while items.len() < want && !self.ended {
+        while items.len() < want && !self.rest.ended {
             match self.source.pull() {
                 Some(item) => items.push(item),
-                None => self.ended = true,
+                None => self.rest.exhaust(),
             }
             // A source that turns out to trickle must not make its items wait for company.
             if shared.ticks.load(Relaxed) != tick {
@@ -180,9 +277,11 @@ impl<S: Source> Inline<'_, S> {
         if let Some(held) = self.held.take() {
             return Some(held);
         }
-        let item = if self.ended { None } else { self.source.pull() };
-        let Some(item) = item else {
-            self.ended = true;
+        if self.rest.ended {
+            return None;
+        }
+        let Some(item) = self.source.pull() else {
+            self.rest.exhaust();
             return None;
         };
         // Held while it is weighed: should the weigher unwind, it is accounted for.
@@ -206,6 +305,10 @@ struct Laid<T> {
     /// When the first was laid down.
     born: u64,
     ended: bool,
+    /// The source has given all it had.
+    exhausted: bool,
+    /// Where the source stood after so many items, the latest last.
+    marks: VecDeque<Standing>,
 }
 
 /// How long a source is waited for before looking whether the run goes on.
@@ -214,6 +317,7 @@ const SOURCE_PATIENCE: Duration = Duration::from_millis(20);
 fn open_intake<'env, S>(
     source: S,
     name: String,
+    start: &Start,
     plan: &mut Plan<'env>,
     scale: Scale<'env, Yield<S>>,
 ) -> Box<dyn Feed<Yield<S>> + 'env>
@@ -222,7 +326,15 @@ where
     S::Item: 'env,
     S::Error: 'env,
 {
-    let laid = Laid { items: Vec::new(), weights: Vec::new(), born: 0, ended: false };
+    let laid = Laid {
+        items: Vec::new(),
+        weights: Vec::new(),
+        born: 0,
+        ended: false,
+        exhausted: false,
+        marks: start.standing.clone().into_iter().collect(),
+    };
+    let scout = Scout { keeper: plan.keeper.clone(), given: start.position, next: 0 };
     let intake = Arc::new(Intake { state: Mutex::new(laid), room: Condvar::new(), cell: OnceLock::new() });
     let feed = IntakeFeed { intake: Arc::clone(&intake) };
     let (left, gate) = (Arc::clone(&intake), Arc::clone(&plan.shared.gate));
@@ -230,9 +342,34 @@ where
         left.sweep(&gate);
         Ok(())
     }));
-    let source = Some(source);
-    plan.add_task(name.clone(), Drawing { name, source, scale, intake, held: None });
+    let (source, rest) = (Some(source), Rest::new(start));
+    plan.add_task(name.clone(), Drawing { name, source, scale, intake, held: None, rest, scout });
     Box::new(feed)
+}
+
+/// Notes now and then where a source stands that has run ahead.
+struct Scout<'env> {
+    keeper: Option<Arc<Keeper<'env>>>,
+    /// How many items were laid down.
+    given: u64,
+    /// When to look next.
+    next: u64,
+}
+
+impl Scout<'_> {
+    /// An item was laid down.
+    fn look<S: Source>(&mut self, intake: &Intake<Yield<S>>, source: &mut S, shared: &Shared) {
+        let Some(keeper) = &self.keeper else { return };
+        self.given += 1;
+        let now = shared.now();
+        if now < self.next {
+            return;
+        }
+        self.next = now.saturating_add(keeper.mark_interval());
+        if let Some(mark) = source.mark() {
+            intake.state.lock().marks.push_back(Standing { mark, position: self.given });
+        }
+    }
 }
 
 /// Pulls a source until it ends or the run does.
@@ -244,6 +381,8 @@ struct Drawing<'env, S: Source> {
     intake: Arc<Intake<Yield<S>>>,
     /// What is not charged yet, with its weight.
     held: Option<(Yield<S>, usize)>,
+    rest: Rest,
+    scout: Scout<'env>,
 }
 
 impl<'env, S: Source + Send> Task<'env> for Drawing<'env, S> {
@@ -264,6 +403,11 @@ impl<'env, S: Source> Drawing<'env, S> {
     fn draw(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
         let shared = driver.shared();
         let patience = patience.min(SOURCE_PATIENCE);
+        if let Some(source) = &mut self.source
+            && self.rest.skip(source, shared, patience)
+        {
+            return Turned::Worked;
+        }
         if self.held.is_none() {
             if shared.is_stopped() {
                 return Turned::Ended;
@@ -288,7 +432,10 @@ impl<'env, S: Source> Drawing<'env, S> {
         let Some(source) = &mut self.source else { return Turned::Ended };
         let item = match source.pull_within(patience) {
             Ok(Some(item)) => item,
-            Ok(None) => return Turned::Ended,
+            Ok(None) => {
+                self.intake.state.lock().exhausted = true;
+                return Turned::Ended;
+            }
             Err(TimedOut) => return Turned::Idle,
         };
         let weight = self.scale.one(&item);
@@ -302,6 +449,9 @@ impl<'env, S: Source> Drawing<'env, S> {
         match driver.shared().gate.charge(weight, patience, || driver.relieve()) {
             Charge::Charged(charge) => {
                 self.intake.lay(item, (weight, charge), driver);
+                if let Some(source) = &mut self.source {
+                    self.scout.look(&self.intake, source, driver.shared());
+                }
                 Turned::Worked
             }
             Charge::Refused => {
@@ -406,6 +556,20 @@ impl<T: Send> Feed<T> for IntakeFeed<T> {
 
     fn charges(&self) -> bool {
         true
+    }
+
+    fn note(&mut self, _: u64) {}
+
+    fn stand(&mut self, given: u64) -> Option<Standing> {
+        let marks = &mut self.intake.state.lock().marks;
+        while marks.get(1).is_some_and(|next| next.position <= given) {
+            marks.pop_front();
+        }
+        marks.front().filter(|first| first.position <= given).cloned()
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.intake.state.lock().exhausted
     }
 
     fn fill(&mut self, items: &mut Vec<T>, want: usize, _: usize, _: bool, shared: &Shared) -> Filled {

@@ -214,6 +214,11 @@ impl Gate {
         state.refused && state.in_flight == 0
     }
 
+    /// Whether somebody was refused and nothing was given back since.
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.state.lock().refused
+    }
+
     /// Takes the mark that something was given back to somebody refused.
     pub(crate) fn take_freed(&self) -> bool {
         std::mem::take(&mut self.state.lock().freed)

@@ -26,6 +26,7 @@
 //!    everybody who waits, and joins every thread before `run` returns.
 
 mod aside;
+mod barrier;
 mod batch;
 mod blocking;
 mod clock;
@@ -57,6 +58,7 @@ pub use dead::DeadLane;
 pub use plan::{Inlet, Plan};
 
 pub(crate) use aside::{Entry, Hole};
+pub(crate) use barrier::{CheckpointError, Seat};
 pub(crate) use batch::{BatchLimits, Batcher, batch_scale};
 pub(crate) use blocking::BlockingNode;
 pub(crate) use clock::Clock;

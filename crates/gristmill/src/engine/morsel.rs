@@ -1,5 +1,6 @@
 //! A run of consecutive items that moves as one.
 
+use super::barrier::Barrier;
 use super::funnel::Sequenced;
 use super::gate::Permit;
 use super::shared::Shared;
@@ -19,6 +20,8 @@ pub struct Morsel<T> {
     pub(crate) born: u64,
     /// How many items of the source it stands for: what a cost is divided by.
     pub(crate) source_items: u64,
+    /// A checkpoint is to be made after its items; nearly always there is none.
+    pub(crate) barrier: Option<Arc<Barrier>>,
     /// Where the emptied buffer goes.
     pub(crate) home: Option<Arc<Recycler<T>>>,
     pub(crate) shared: Arc<Shared>,
@@ -57,6 +60,7 @@ impl<T> Morsel<T> {
             permit,
             born: self.born,
             source_items: self.source_items,
+            barrier: self.barrier.clone(),
             home: Some(Arc::clone(home)),
             shared: Arc::clone(&self.shared),
         }

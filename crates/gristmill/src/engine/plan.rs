@@ -4,8 +4,9 @@
 //! the next one. So a terminal makes its inlet first and hands it to the last segment, that makes its own and hands it to
 //! the one before, until a source is reached. At a fork the side branch is connected in between.
 
+use super::barrier::{Barrier, Keeper, Seat, Start};
 use super::crew::Crew;
-use super::dead::{Burial, DeadQueue};
+use super::dead::{Burial, DeadQueue, LetterSeat};
 use super::funnel::Keys;
 use super::gate::Gate;
 use super::morsel::Morsel;
@@ -13,12 +14,14 @@ use super::pace::Pace;
 use super::shared::Shared;
 use super::task::{OwnThread, Task};
 use super::{DeadLane, Driver, Watch};
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, panic_message};
 use crate::pipeline::Settings;
 use crate::policy::DeadLetter;
 use crate::report::StageCell;
+use crate::source::Source;
 use crate::store::{Outcome, Store};
 use crate::weight::Scale;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Where morsels go: a segment, a fork, a store. Pushing never waits.
@@ -73,6 +76,8 @@ pub struct Plan<'env> {
     /// What is to be done when everything has stopped.
     pub(crate) endings: Vec<Ending<'env>>,
     pub(crate) dead: Vec<(Arc<dyn DeadEnd + 'env>, OwnThread<'env>)>,
+    /// If the run keeps checkpoints.
+    pub(crate) keeper: Option<Arc<Keeper<'env>>>,
     stages: Vec<Arc<StageCell>>,
     announce: Vec<Announce<'env>>,
     segments: usize,
@@ -88,6 +93,12 @@ impl std::fmt::Debug for Plan<'_> {
 /// A queue of dead letters that can be told that no more will come.
 pub(crate) trait DeadEnd: Send + Sync {
     fn close(&self);
+
+    /// Stores the letters from before a barrier, commits, and says so to the keeper under this number.
+    fn settle(&self, barrier: &Arc<Barrier>, number: usize);
+
+    /// Whether letters wait for a barrier.
+    fn holds_letters(&self) -> bool;
 }
 
 impl<'env> Plan<'env> {
@@ -111,6 +122,7 @@ impl<'env> Plan<'env> {
             threads: Vec::new(),
             endings: Vec::new(),
             dead: Vec::new(),
+            keeper: None,
             stages: Vec::new(),
             announce: Vec::new(),
             segments: 0,
@@ -125,6 +137,59 @@ impl<'env> Plan<'env> {
 
     pub(crate) fn take_problem(&mut self) -> Option<Error> {
         self.problem.take()
+    }
+
+    /// Takes hold of the checkpoint, if there is to be one.
+    pub(crate) fn open_checkpoint(&mut self) -> Result<(), Error> {
+        if let Some(checkpoint) = &self.settings.checkpoint {
+            self.keeper = Some(Keeper::open(checkpoint, &self.shared)?);
+        }
+        Ok(())
+    }
+
+    /// Refuses a checkpoint that could not be gone on from.
+    pub(crate) fn refuse_checkpoint(&mut self, why: impl Into<String>) {
+        if self.keeper.is_some() {
+            self.refuse(Error::setting("checkpoint", why));
+        }
+    }
+
+    /// Takes the store of an end in among those that commit, and asks it what it has if it is the one to know.
+    pub(crate) fn take_seat<T, S: Store<T>>(&mut self, name: &str, store: &mut S) -> Option<Seat<'env>> {
+        let keeper = self.keeper.clone()?;
+        if !keeper.is_in_store() {
+            return Some(keeper.join(name, None));
+        }
+        if !store.keeps_progress() {
+            let why =
+                format!("cannot be kept in the store: that of stage `{name}` does not keep the progress of a run");
+            self.refuse_checkpoint(why);
+            return None;
+        }
+        match attempt(name, "read the progress that it has kept", || store.progress().map_err(Into::into)) {
+            Ok(kept) => Some(keeper.join(name, kept)),
+            Err(error) => {
+                self.refuse(error);
+                None
+            }
+        }
+    }
+
+    /// Puts a source where the run is to begin. It is left alone if the run cannot be.
+    pub(crate) fn begin_source<S: Source>(&mut self, name: &str, source: &mut S) -> Start {
+        let Some(keeper) = self.keeper.clone().filter(|_| self.problem.is_none()) else { return Start::default() };
+        let begun = attempt(name, "say what its input is", || source.fingerprint())
+            .and_then(|fingerprint| keeper.begin(fingerprint.as_deref()))
+            .and_then(|start| match &start.standing {
+                Some(standing) if !start.done => {
+                    attempt(name, "go to where the checkpoint is", || source.seek(&standing.mark)).map(|()| start)
+                }
+                _ => Ok(start),
+            });
+        begun.unwrap_or_else(|error| {
+            self.refuse(error);
+            Start::default()
+        })
     }
 
     /// A number for a new segment.
@@ -185,10 +250,20 @@ impl<'env> Plan<'env> {
         T: Send + 'env,
         E: Send + 'env,
     {
-        let queue = Arc::new(DeadQueue::new(Arc::clone(&self.shared)));
+        let queue = Arc::new(DeadQueue::new(Arc::clone(&self.shared), self.keeper.is_some()));
+        let seat = self.keeper.as_ref().map(|keeper| {
+            let key = keeper.join_letters(stage, Arc::clone(&queue) as Arc<dyn DeadEnd + 'env>);
+            LetterSeat { keeper: Arc::clone(keeper), key }
+        });
         let name = format!("{stage}: dead letters");
-        let task = Box::new(Burial::new(Arc::clone(&queue), store, stage.to_owned()));
+        let task = Box::new(Burial::new(Arc::clone(&queue), store, stage.to_owned(), seat));
         self.dead.push((Arc::clone(&queue) as Arc<dyn DeadEnd + 'env>, OwnThread { name, task }));
         queue
     }
+}
+
+/// Calls what a user wrote, before the run has begun.
+fn attempt<R>(stage: &str, action: &'static str, call: impl FnOnce() -> Result<R, BoxError>) -> Result<R, Error> {
+    let called = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| Err(panic_message(payload).into()));
+    called.map_err(|error| Error::stage(stage, action, error))
 }

@@ -13,9 +13,12 @@
 //! 4. counts itself out. The one who finds the input closed, the lane empty, nothing parked and nobody inside closes what
 //!    follows, once.
 //!
+//! A source's segment also makes the barriers of checkpoints: see [`barrier`](super::barrier).
+//!
 //! While the feed is out, another worker that finds nothing else says so (`wanted`) and is called when it is back.
 
 use super::aside::{Parked, Progress, Splices, Waiting};
+use super::barrier::{Barrier, Keeper};
 use super::context::{Context, NOBODY};
 use super::feed::{Feed, Filled};
 use super::funnel::Keys;
@@ -45,6 +48,8 @@ pub(crate) struct Segment<'env, In, Op: Operator<'env, In>> {
     /// Workers fill morsels from the source themselves.
     fills: bool,
     keys: Option<KeyScribe<'env, In>>,
+    /// If there is a source and the run keeps checkpoints.
+    keeper: Option<Arc<Keeper<'env>>>,
     filled: Arc<Recycler<In>>,
     out: AnyInlet<'env, Op::Out>,
 }
@@ -144,6 +149,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             Head::Stage(connect) => (FeedPlace::None, Some(connect)),
         };
         let has_feed = stage_before.is_none();
+        let keeper = plan.keeper.clone().filter(|_| has_feed);
+        // In the order of connecting: the source has just been put where the run begins.
+        let start = shared.resumed_at.get().copied().filter(|_| has_feed).unwrap_or(0);
         let fills = matches!(&feed, FeedPlace::Here(feed) if !feed.charges());
         let keys = layout.key_bits.map(|key_bits| KeyScribe { key_bits, announce: plan.announcements() });
         let segment = Arc::new(Segment {
@@ -156,12 +164,13 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
                 closed: false,
                 finished: false,
                 next_seq: 0,
-                next_position: 0,
+                next_position: start,
                 refused_since: None,
             }),
             limit,
             fills,
             keys,
+            keeper,
             filled: Recycler::new(shared.gate.budget()),
             out,
             shared,
@@ -255,6 +264,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env,
         if Op::DEFERS && self.input.lock().is_due(&self.shared) {
             driver.notify();
         }
+        if let Some(keeper) = &self.keeper {
+            self.send_barrier(keeper, driver);
+        }
     }
 }
 
@@ -279,9 +291,10 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             Err(refused) => return self.refuse(feed, refused.quiet, driver),
         };
         let began = self.shared.now();
-        let want = self.shared.pace.want(size_of::<In>(), feed.remaining(), self.shared.crew.max());
+        let mut want = self.shared.pace.want(size_of::<In>(), feed.remaining(), self.shared.crew.max());
+        let due = self.keeper.as_ref().and_then(|keeper| self.due_barrier(keeper, began, &mut want));
         let mut items = self.filled.get();
-        let filled = self.fill(&mut *feed, &mut items, want, grant, driver);
+        let filled = self.fill(&mut *feed, &mut items, want, grant, due, driver);
         if items.is_empty() && !filled.ended {
             // The next item does not fit beside what is in flight.
             self.filled.put(items);
@@ -297,7 +310,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             self.shared.gate.settle(slot, grant, filled.bytes)
         };
         let full = items.len() >= want;
-        let morsel = self.number(items, permit, filled.born.unwrap_or(began));
+        let barrier = self.make_barrier(&mut *feed, items.len(), due, filled.ended, driver);
+        let morsel = self.number(items, permit, filled.born.unwrap_or(began), barrier);
         driver.pause();
         self.return_feed(if filled.ended { None } else { Some(feed) }, began, full, driver);
         if let Some(morsel) = morsel {
@@ -322,10 +336,15 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         items: &mut Vec<In>,
         want: usize,
         grant: Grant,
+        due: Option<u64>,
         driver: Driver<'_, 'env>,
     ) -> Filled {
-        let filled =
-            catch_unwind(AssertUnwindSafe(|| feed.fill(items, want, grant.allowance, grant.alone, &self.shared)));
+        let filled = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(given) = due {
+                feed.note(given);
+            }
+            feed.fill(items, want, grant.allowance, grant.alone, &self.shared)
+        }));
         filled.unwrap_or_else(|payload| {
             let message = panic_message(payload);
             driver.abort(Error::stage(&self.runner.cells[0].name, "go on, as it panicked", message.into()));
@@ -334,8 +353,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
     }
 
     /// Gives a morsel its place in the order.
-    fn number(&self, items: Vec<In>, permit: Permit, born: u64) -> Option<Morsel<In>> {
-        if items.is_empty() {
+    fn number(&self, items: Vec<In>, permit: Permit, born: u64, barrier: Option<Arc<Barrier>>) -> Option<Morsel<In>> {
+        if items.is_empty() && barrier.is_none() {
             self.filled.put(items);
             return None;
         }
@@ -353,6 +372,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             permit,
             born,
             source_items,
+            barrier,
             home: Some(Arc::clone(&self.filled)),
             shared: Arc::clone(&self.shared),
         };
@@ -398,6 +418,75 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         input.feed = FeedPlace::None;
         input.closed = true;
         drop(input);
+        driver.notify();
+    }
+
+    /// Whether a barrier is to come after the morsel that is about to be filled, and how many items come before that
+    /// morsel. It may have to be smaller for that.
+    fn due_barrier(&self, keeper: &Keeper<'env>, now: u64, want: &mut usize) -> Option<u64> {
+        let given = self.input.lock().next_position;
+        let cut = keeper.until_cut(given);
+        if let Some(items) = cut.and_then(|items| usize::try_from(items).ok()) {
+            *want = (*want).min(items);
+        }
+        (cut.is_some() || keeper.is_due(now)).then_some(given)
+    }
+
+    /// The barrier after `items` that the feed has just given, if there is to be one.
+    fn make_barrier(
+        &self,
+        feed: &mut (dyn Feed<In> + 'env),
+        items: usize,
+        due: Option<u64>,
+        ended: bool,
+        driver: Driver<'_, 'env>,
+    ) -> Option<Arc<Barrier>> {
+        let keeper = self.keeper.as_ref()?;
+        let position = self.input.lock().next_position + items as u64;
+        let wanted = due.is_some() && (keeper.is_due(self.shared.now()) || keeper.is_cut(position));
+        if !(wanted || ended) || self.shared.is_stopped() {
+            return None;
+        }
+        let complete = ended && feed.is_exhausted();
+        // A run that had nothing to do, and one that drains where the last checkpoint is, leave it as it is.
+        if !keeper.is_behind(position) && !complete {
+            return None;
+        }
+        let standing = driver.contain(|| feed.stand(position))?;
+        Some(keeper.issue(position, standing, complete))
+    }
+
+    /// Sends a barrier without items, if one is due and no item brings it.
+    fn send_barrier(&self, keeper: &Keeper<'env>, driver: Driver<'_, 'env>) {
+        let now = self.shared.now();
+        let mut input = self.input.lock();
+        let given = input.next_position;
+        let due = keeper.is_due(now) || (self.shared.gate.is_refusing() && keeper.is_pressed());
+        if !due || input.closed || !keeper.is_behind(given) || self.shared.is_stopped() {
+            return;
+        }
+        let mut feed = match std::mem::replace(&mut input.feed, FeedPlace::Out { wanted: false }) {
+            FeedPlace::Here(feed) => feed,
+            other => {
+                input.feed = other;
+                return;
+            }
+        };
+        input.inside += 1;
+        drop(input);
+        let barrier = driver.contain(|| feed.stand(given)).map(|standing| keeper.issue(given, standing, false));
+        // Outside the window: what it brings about may be what the window waits for.
+        let permit = self.shared.gate.adopt(Some(self.shared.gate.force()), 0, 0);
+        let morsel = self.number(self.filled.get(), permit, now, barrier);
+        self.return_feed(Some(feed), now, false, driver);
+        if let Some(mut morsel) = morsel {
+            // No worker's state is needed for nothing.
+            let origin = std::mem::take(&mut morsel.origin);
+            let out = self.runner.follow(&mut morsel, Vec::new(), origin);
+            self.out.push(out, driver);
+        }
+        self.leave(driver);
+        // Who found the segment full has gone home, and this need not be a worker that looks again.
         driver.notify();
     }
 

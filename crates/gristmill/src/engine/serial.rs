@@ -17,6 +17,15 @@ use std::time::Duration;
 pub(crate) trait Consumer<'env, T>: Send {
     fn consume(&mut self, morsel: Morsel<T>, driver: Driver<'_, 'env>);
 
+    /// Called before anything else on the consumer's own thread.
+    fn open(&mut self, _driver: Driver<'_, 'env>) {}
+
+    /// Whether the consumer must wait before it can go on, at the barrier of a checkpoint; waits for that up to `limit`.
+    /// Called on the consumer's own thread.
+    fn is_held(&mut self, _limit: Duration, _driver: Driver<'_, 'env>) -> bool {
+        false
+    }
+
     /// Everything has been consumed.
     fn close(&mut self, driver: Driver<'_, 'env>);
 
@@ -127,6 +136,9 @@ pub(crate) struct StoreThread<T> {
     funnel: Arc<Funnel<Morsel<T>>>,
 }
 
+/// How long a thread waits at a barrier before it looks whether the run goes on.
+const BARRIER_PATIENCE: Duration = Duration::from_millis(10);
+
 impl<T: Send> StoreThread<T> {
     /// Adds the task. `finish` is called on its thread at the very end, whatever happened, with the outcome.
     pub(crate) fn connect<'env, C>(
@@ -144,7 +156,7 @@ impl<T: Send> StoreThread<T> {
         funnel.own();
         let node = Arc::new(StoreThread { funnel: Arc::clone(&funnel) });
         plan.nodes.push(Arc::clone(&node) as Arc<dyn Node<'env> + 'env>);
-        plan.add_task(cell.name.clone(), Consuming { funnel, consumer, cell, fresh_since: None, finish });
+        plan.add_task(cell.name.clone(), Consuming { funnel, consumer, cell, open: false, fresh_since: None, finish });
         node
     }
 }
@@ -154,6 +166,7 @@ struct Consuming<T, C, F> {
     funnel: Arc<Funnel<Morsel<T>>>,
     consumer: C,
     cell: Arc<StageCell>,
+    open: bool,
     /// When the last morsel was consumed, if nothing was flushed since.
     fresh_since: Option<u64>,
     finish: F,
@@ -169,6 +182,13 @@ where
         let shared = driver.shared();
         if shared.is_stopped() {
             return Turned::Ended;
+        }
+        if !std::mem::replace(&mut self.open, true) {
+            self.consumer.open(driver);
+            return Turned::Worked;
+        }
+        if self.consumer.is_held(patience.min(BARRIER_PATIENCE), driver) {
+            return Turned::Idle;
         }
         let waited_from = shared.now();
         let patience = patience.min(self.until_flush(shared, waited_from));

@@ -36,6 +36,8 @@ pub struct Shared {
     pub(crate) stages: OnceLock<Vec<Arc<StageCell>>>,
     /// Those of the sources that have any; set while the run is planned.
     pub(crate) mapped: Mutex<Vec<MappedBytes>>,
+    /// Where the run goes on, if it does; set while it is planned.
+    pub(crate) resumed_at: OnceLock<u64>,
     /// Counts flush intervals: a clock that costs one relaxed load.
     pub(crate) ticks: AtomicU64,
     /// When the next tick is due, in nanoseconds since the run began.
@@ -90,6 +92,7 @@ impl Shared {
             lost: AtomicU64::new(0),
             stages: OnceLock::new(),
             mapped: Mutex::new(Vec::new()),
+            resumed_at: OnceLock::new(),
             ticks: AtomicU64::new(0),
             next_tick: AtomicU64::new(0),
             took_nanos: AtomicU64::new(0),

@@ -2,8 +2,10 @@
 
 use super::run::Harvest;
 use super::{Pipeline, Run, Terminal};
+use crate::checkpoint::{Progress, Receipt};
 use crate::engine::{
-    AnyInlet, Consumer, Context, Draining, Driver, FoldInlet, Folding, Morsel, Order, Plan, Serial, Shared, StoreThread,
+    AnyInlet, Consumer, Context, Draining, Driver, FoldInlet, Folding, Morsel, Order, Plan, Seat, Serial, Shared,
+    StoreThread,
 };
 use crate::error::{BoxError, Error, panic_message};
 use crate::op::Operator;
@@ -17,6 +19,7 @@ use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     /// Ends in a store. One that [may wait](Store::may_wait) runs on a thread of its own.
@@ -196,11 +199,14 @@ where
     S: Store<T, Error = E> + 'env,
 {
     type Output = ();
+    const LASTS: bool = true;
 
     fn open(mut self, name: &str, order: Order, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, ()>) {
         self.policy.rename(name.to_owned());
         self.policy.open(plan, 0);
-        let waits = self.store.may_wait() || self.policy.may_wait();
+        let seat = plan.take_seat(name, &mut self.store);
+        // At a checkpoint it may have to wait for other ends.
+        let waits = self.store.may_wait() || self.policy.may_wait() || seat.is_some();
         let cell = end_cell(name, 1, waits, plan);
         let shared = Arc::clone(&plan.shared);
         let storing = Storing {
@@ -209,6 +215,7 @@ where
             cell: Arc::clone(&cell),
             shared,
             tally: Tally::default(),
+            seat,
         };
         let inlet: AnyInlet<'env, T> = if waits {
             StoreThread::connect(storing, cell, order, plan, |mut storing, outcome| {
@@ -238,6 +245,8 @@ struct Storing<'env, S, T, E> {
     cell: Arc<StageCell>,
     shared: Arc<Shared>,
     tally: Tally,
+    /// If the run keeps checkpoints.
+    seat: Option<Seat<'env>>,
 }
 
 impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'env, S, T, E> {
@@ -245,22 +254,50 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'e
         self.attempt("finish", |store| store.finish(outcome))
     }
 
-    fn attempt(&mut self, action: &'static str, call: impl FnOnce(&mut S) -> Result<(), E>) -> Result<(), Error> {
+    fn attempt<R>(&mut self, action: &'static str, call: impl FnOnce(&mut S) -> Result<R, E>) -> Result<R, Error> {
         let error = match catch_unwind(AssertUnwindSafe(|| call(&mut self.store))) {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(result)) => return Ok(result),
             Ok(Err(error)) => error.into(),
             Err(payload) => panic_message(payload).into(),
         };
         Err(Error::stage(&self.cell.name, action, error))
     }
 
+    /// Goes on behind a barrier, if nothing is to be waited for any more: commits what came before it.
+    fn pass(&mut self, limit: Duration) -> Result<(), Error> {
+        let Some(seat) = &mut self.seat else { return Ok(()) };
+        let has = seat.has();
+        let Some((barrier, progress)) = seat.pass(limit) else { return Ok(()) };
+        // A store that is ahead has committed more than this.
+        let receipt = if progress.position() < has { Receipt::none() } else { self.commit(&progress)? };
+        self.seat.as_ref().map_or(Ok(()), |seat| seat.committed(&barrier, receipt))
+    }
+
+    fn commit(&mut self, progress: &Progress) -> Result<Receipt, Error> {
+        let began = self.shared.now();
+        let receipt = self.attempt("commit for a checkpoint", |store| store.commit(progress));
+        self.cell.busy_nanos.fetch_add(self.shared.now() - began, Relaxed);
+        receipt
+    }
+
+    /// How many items at the front of a morsel the store has from an earlier run.
+    fn stored_before(&self, morsel: &Morsel<T>) -> usize {
+        let has = self.seat.as_ref().map_or(0, Seat::has);
+        (0..morsel.items.len()).take_while(|index| morsel.origin.position(*index) < has).count()
+    }
+
     fn store_all(&mut self, morsel: &mut Morsel<T>) {
-        let positions = std::mem::take(&mut morsel.origin);
+        let before = self.stored_before(morsel);
+        let mut positions = std::mem::take(&mut morsel.origin);
+        if before > 0 {
+            positions = positions.part(before, morsel.items.len() - before);
+        }
         let (store, policy, shared) = (&mut self.store, &self.policy, &*self.shared);
         let tally = std::slice::from_mut(&mut self.tally);
         let item_bytes = morsel.item_bytes();
         let mut items = std::mem::take(&mut morsel.items);
         let mut rest = Draining::new(&mut items, shared);
+        drop_stored(&mut rest, before, shared);
         let mut cx = Context::new(tally, &positions, shared, &morsel.permit, item_bytes);
         let watched = shared.watched(&self.cell, positions.position(0), rest.size_hint().0);
         let entered = if policy.may_wait() {
@@ -269,11 +306,21 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'e
             store_each(store, policy, &mut rest, &mut cx)
         };
         drop(watched);
+        let entered = before + entered;
         self.tally.derive_out(entered as u64);
         self.cell.add(&std::mem::take(&mut self.tally));
         // Last, as the drop of what is left may unwind.
         drop(rest);
         morsel.items = items;
+    }
+}
+
+/// Drops items that the store has already.
+fn drop_stored<T>(rest: &mut Draining<'_, T>, items: usize, shared: &Shared) {
+    for item in rest.take(items) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(item))) {
+            shared.abort(Error::stage("pipeline", "drop what was stored before", panic_message(payload).into()));
+        }
     }
 }
 
@@ -385,15 +432,31 @@ impl<T> Trying<T> {
 
 impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Consumer<'env, T> for Storing<'env, S, T, E> {
     fn consume(&mut self, mut morsel: Morsel<T>, _: Driver<'_, 'env>) {
-        if morsel.items.is_empty() {
-            return;
+        if !morsel.items.is_empty() {
+            let began = self.shared.now();
+            let items = morsel.items.len() as u64;
+            self.store_all(&mut morsel);
+            let ended = self.shared.now();
+            self.cell.busy_nanos.fetch_add(ended - began, Relaxed);
+            self.cell.latency.record(ended.saturating_sub(morsel.born), items);
         }
-        let began = self.shared.now();
-        let items = morsel.items.len() as u64;
-        self.store_all(&mut morsel);
-        let ended = self.shared.now();
-        self.cell.busy_nanos.fetch_add(ended - began, Relaxed);
-        self.cell.latency.record(ended.saturating_sub(morsel.born), items);
+        if let (Some(seat), Some(barrier)) = (&mut self.seat, morsel.barrier.take()) {
+            seat.arrive(barrier);
+        }
+    }
+
+    fn open(&mut self, driver: Driver<'_, 'env>) {
+        let Some(receipt) = self.seat.as_ref().and_then(Seat::receipt) else { return };
+        if let Err(error) = self.attempt("go back to what it had at the checkpoint", |store| store.resume(&receipt)) {
+            driver.abort(error);
+        }
+    }
+
+    fn is_held(&mut self, limit: Duration, driver: Driver<'_, 'env>) -> bool {
+        if let Err(error) = self.pass(limit) {
+            driver.abort(error);
+        }
+        self.seat.as_ref().is_some_and(Seat::is_held)
     }
 
     fn close(&mut self, driver: Driver<'_, 'env>) {

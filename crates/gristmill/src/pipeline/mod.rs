@@ -14,6 +14,7 @@ pub use settings::Pool;
 pub(crate) use settings::Settings;
 
 use crate::cancel::CancelToken;
+use crate::checkpoint::Checkpoint;
 use crate::engine::{
     self, BatchLimits, Batcher, BlockingNode, Copies, Fork, Head, MergeInlet, Order, Segment, SegmentLayout, Serial,
     Splits,
@@ -755,6 +756,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         sealed.settings.own_threads += other.settings.own_threads;
         let scale = sealed.scale.clone();
         sealed.resume(Handle::border(), scale, move |head, first_scale, plan, _, out| {
+            plan.refuse_checkpoint("cannot be kept across a merge");
             let order = plan.settings.order;
             if order == Order::Key {
                 // On a side branch it is the settings of the main one that hold.
@@ -1022,6 +1024,26 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
             self.settings.refuse("flush_interval", "must be longer than zero");
         }
         self.settings.flush_interval = Some(interval);
+        self
+    }
+
+    /// Keeps the progress of the run, so that one that died can go on where it was: run the same pipeline again.
+    ///
+    /// Everything that the source gave before the position of a checkpoint is durable when it is kept: stored, filtered,
+    /// skipped or dead-lettered. A run that finds a checkpoint goes on after it, and [`Report::resumed_at`] says where; one
+    /// that finds a complete one has nothing to do. Whether an item that was stored after the checkpoint is stored again
+    /// depends on the store: with one that can go back, or that keeps the progress in its own transaction, each is
+    /// stored exactly once, with others at least once. Positions, in errors and dead letters, are those of a run that was
+    /// never interrupted.
+    ///
+    /// It implies [`ordered`](Pipeline::ordered). The source must give the same items in the same order again. All ends must
+    /// be stores: what a fold or a collection has is gone with the process. It cannot be combined with
+    /// [`ordered_by_key`](Pipeline::ordered_by_key) or [`merge`](Pipeline::merge). Batches are closed early at a
+    /// checkpoint, and dead letters are stored at the next one. Stores have a thread of their own.
+    ///
+    /// [`Report::resumed_at`]: crate::Report::resumed_at
+    pub fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
+        self.settings.checkpoint = Some(checkpoint);
         self
     }
 

@@ -12,6 +12,10 @@ pub trait Terminal<'env, T>: Send + Sized + 'env {
     /// What the run makes.
     type Output: Send;
 
+    /// Whether what it has is still there when the process is not, so that a checkpoint makes sense.
+    #[doc(hidden)]
+    const LASTS: bool = false;
+
     #[doc(hidden)]
     fn open(self, name: &str, order: Order, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, Self::Output>);
 }
@@ -81,9 +85,11 @@ impl<'env, T: Send + 'env, K: Terminal<'env, T>> Run<'env, T, K> {
 
     pub(crate) fn prepare(mut self) -> Result<Prepared<'env, K::Output>, Error> {
         self.sealed.settings.check()?;
-        let settings = std::mem::take(&mut self.sealed.settings);
+        let mut settings = std::mem::take(&mut self.sealed.settings);
+        settings.order_checkpoint()?;
         let monitor = settings.monitor.clone();
         let mut plan = Plan::new(settings);
+        plan.open_checkpoint()?;
         let harvest = self.connect(&mut plan);
         if let Some(problem) = plan.take_problem() {
             return Err(problem);
@@ -100,6 +106,9 @@ impl<'env, T: Send + 'env, K: Terminal<'env, T>> Run<'env, T, K> {
     fn connect(self, plan: &mut Plan<'env>) -> Harvest<'env, K::Output> {
         let Run { sealed, name, kind } = self;
         plan.shared.open_end();
+        if !K::LASTS {
+            plan.refuse_checkpoint(format!("cannot be gone on from: what stage `{name}` has is gone with the process"));
+        }
         let order = sealed.lineage.order(plan.settings.order);
         let (inlet, harvest) = kind.open(&name, order, plan);
         sealed.head.connect(plan, sealed.scale, inlet);
@@ -116,6 +125,9 @@ impl<'env, T: Send + 'env, K: Terminal<'env, T, Output = ()>> Run<'env, T, K> {
 
     /// The threads of the branch's blocking stages, and the first of its settings that was refused.
     pub(super) fn take_settings(&mut self) -> (usize, Option<(&'static str, String)>) {
+        if self.sealed.settings.checkpoint.is_some() {
+            self.sealed.settings.refuse("checkpoint", "belongs to the main pipeline, and is kept for all its branches");
+        }
         (self.sealed.settings.own_threads, self.sealed.settings.problem.take())
     }
 }

@@ -1,6 +1,7 @@
 //! What a user may set, and what is chosen otherwise.
 
 use crate::cancel::CancelToken;
+use crate::checkpoint::Checkpoint;
 use crate::engine::{Clock, Order, Script};
 use crate::error::Error;
 use crate::monitor::Monitor;
@@ -44,6 +45,7 @@ pub(crate) struct Settings<'env> {
     pub(crate) monitor: Option<Monitor>,
     pub(crate) order: Order,
     pub(crate) morsel: Option<usize>,
+    pub(crate) checkpoint: Option<Checkpoint>,
     /// Threads of the stages that wait: each should have a morsel.
     pub(crate) own_threads: usize,
     pub(crate) drain_deadline: Option<Duration>,
@@ -65,6 +67,7 @@ impl Default for Settings<'_> {
             monitor: None,
             order: Order::Unordered,
             morsel: None,
+            checkpoint: None,
             own_threads: 0,
             drain_deadline: None,
             watchdog: None,
@@ -89,6 +92,21 @@ impl Settings<'_> {
 
     pub(crate) fn check(&mut self) -> Result<(), Error> {
         self.problem.take().map_or(Ok(()), |(setting, problem)| Err(Error::setting(setting, problem)))
+    }
+
+    /// A checkpoint needs the order of the source.
+    pub(crate) fn order_checkpoint(&mut self) -> Result<(), Error> {
+        match (&self.checkpoint, self.order) {
+            (None, _) | (Some(_), Order::Source) => Ok(()),
+            (Some(_), Order::Key) => Err(Error::setting(
+                "ordered_by_key",
+                "cannot be combined with a checkpoint, which needs the order of all",
+            )),
+            (Some(_), Order::Unordered) => {
+                self.order = Order::Source;
+                Ok(())
+            }
+        }
     }
 
     pub(crate) fn pool_ref(&self) -> Option<&ThreadPool> {

@@ -53,6 +53,9 @@ pub struct Report<O = ()> {
     pub failures: Vec<Failure>,
     /// The run was drained before its source ran dry.
     pub drained: bool,
+    /// How many items of the source earlier runs had dealt with, if this one went on from a
+    /// [checkpoint](crate::Pipeline::checkpoint). They are not in the accounts.
+    pub resumed_at: Option<u64>,
 }
 
 /// What one stage did. Counts are of items; times are added up over its workers.
@@ -195,6 +198,7 @@ impl Report {
             pool_threads: shared.crew.max(),
             failures: shared.failures(),
             drained: shared.was_drained(),
+            resumed_at: shared.resumed_at.get().copied(),
         }
     }
 }
@@ -219,6 +223,7 @@ impl<O> Report<O> {
             pool_threads: self.pool_threads,
             failures: self.failures,
             drained: self.drained,
+            resumed_at: self.resumed_at,
         };
         (report, self.output)
     }

@@ -33,6 +33,9 @@ impl<O> fmt::Display for Report<O> {
         if self.drained {
             writeln!(f, "drained before the source ran dry")?;
         }
+        if let Some(position) = self.resumed_at {
+            writeln!(f, "resumed after {} items of the source", group(position))?;
+        }
         write!(f, "verdict: {}", self.verdict())
     }
 }

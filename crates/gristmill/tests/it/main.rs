@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod budget;
+mod checkpoint;
 mod chunks;
 mod errors;
 #[cfg(target_os = "linux")]

@@ -1,8 +1,19 @@
-//! Items as lines of a file: where dead letters go.
+//! Items as lines of a file: where dead letters go, and rows.
+//!
+//! | store | makes | with a [checkpoint](gristmill::Pipeline::checkpoint) |
+//! | --- | --- | --- |
+//! | [`LinesFile`] | a file that grows under its name | each line at least once, but a run cannot go on, as the file is there |
+//! | [`WholeLines`] | a file that appears under its name when it is whole | each line exactly once |
+//!
+//! # `LinesFile`
 //!
 //! The file is made when the first line comes, so a run without dead letters leaves none behind. Lines are buffered:
 //! they are handed to the system when the store is flushed, and are on the disk when it is finished.
 //! A run that was aborted keeps what was written: it says what was wrong.
+
+mod whole;
+
+pub use whole::WholeLines;
 
 use gristmill::{Outcome, Store};
 use std::fmt;
@@ -133,7 +144,7 @@ where
         (self.format)(&item, &mut line).map_err(self.error("write a line for"))?;
         let written = write_line(self.open()?, &line);
         self.line = line;
-        written.map_err(self.error("write to"))
+        written.map(drop).map_err(self.error("write to"))
     }
 
     fn flush(&mut self) -> Result<(), LinesError> {
@@ -150,15 +161,20 @@ where
     }
 }
 
-fn write_line(file: &mut impl Write, line: &[u8]) -> io::Result<()> {
+/// Writes one line, and says how many bytes that were.
+fn write_line(file: &mut impl Write, line: &[u8]) -> io::Result<u64> {
+    let mut written = line.len() as u64 + 1;
     for part in line.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
         match part {
-            [text @ .., b'\n'] => file.write_all(text).and_then(|()| file.write_all(b"\\n"))?,
-            [text @ .., b'\r'] => file.write_all(text).and_then(|()| file.write_all(b"\\r"))?,
+            [text @ .., end @ (b'\n' | b'\r')] => {
+                file.write_all(text)?;
+                file.write_all(if *end == b'\n' { b"\\n" } else { b"\\r" })?;
+                written += 1;
+            }
             text => file.write_all(text)?,
         }
     }
-    file.write_all(b"\n")
+    file.write_all(b"\n").map(|()| written)
 }
 
 /// A file of lines could not be made or written.

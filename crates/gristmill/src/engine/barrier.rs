@@ -1,0 +1,431 @@
+//! Checkpoints: how a run finds out that everything before a position is durable, while items finish out of order.
+//!
+//! The method is that of aligned barriers (Carbone et al., *Lightweight Asynchronous Snapshots for Distributed Dataflows*,
+//! 2015, after Chandy and Lamport, 1985), in a pipeline that has one source and keeps its order.
+//!
+//! ```text
+//!  source ═▶ [ 7 8 9 ]│ ═▶ map ═▶ [ 4 6 ]│ ═▶ batch ═▶ [ (1 2 3) ]│ ═▶ store: commit, then keep the checkpoint
+//!                     └─ a barrier travels on the last morsel before its position, and never overtakes
+//! ```
+//!
+//! # Protocol
+//!
+//! 1. A checkpoint is *due* when its interval has gone by since the last one was kept, when the source ends, and when the
+//!    run drains. Who has the feed then puts a [`Barrier`] on the morsel that he has just numbered: it says how many items
+//!    come before it, and where the source stands. If no item comes, a tick sends an empty morsel with one.
+//! 2. What follows from a morsel has its barrier. A batch closes what is open and hands it on, a fork gives it to both.
+//!    As the order is that of the source, whatever an end has before the barrier comes from items before its position.
+//! 3. An end that has stored a morsel with a barrier *arrives* and goes no further. When all ends have arrived, the stores
+//!    of dead letters are asked to settle: each stores the letters from before the position, which it has held back until
+//!    now, and commits.
+//! 4. Then each end commits. The last of them keeps the checkpoint: in the file, if there is one. If the progress is in the
+//!    stores, each has it in its transaction by now.
+//!
+//! # Invariants
+//!
+//! - A barrier arrives only if every item before it was stored, filtered, skipped or dead-lettered. The only other way an
+//!   item can go is to be lost, which happens only after the run was stopped; and an end that arrives looks whether the
+//!   run was stopped *after* it has everything. Who dropped items saw the stop before he handed the morsel on, and the
+//!   end got the morsel from him, so it sees the stop, too.
+//! - A letter of an item before the position was posted before the barrier arrived anywhere behind the stage, so when all
+//!   have arrived all such letters are in their queues.
+//! - No more than one barrier of those that time makes due is under way: the next interval begins when a checkpoint is
+//!   kept. So a store that is slow to commit is not asked to do it more and more often.
+//! - Nobody waits for a barrier but the threads of ends, each in [`Keeper::ready`], which takes a limit. An end that waits
+//!   for another holds no permit that the other needs: all that it waits for has been admitted before the barrier.
+//!
+//! # The races that almost were
+//!
+//! Letters were first stored as they came. A letter from behind the position was then durable at the checkpoint, and came
+//! once more after a resume. Held back until their barrier they are exactly those from before it, and in the order of the
+//! source as well. But a letter holds its morsel's slot: when they hold all of them the source gets in no more, and no
+//! barrier is due for a long time. So a source that is refused while letters are held back makes one due.
+//!
+//! A batch that was open at a barrier was first left open, as its items would be stored with the next. They were not in the
+//! checkpoint, and the position said they were.
+
+use super::plan::DeadEnd;
+use super::shared::Shared;
+use crate::checkpoint::file::{CheckpointFile, FileError};
+use crate::checkpoint::{Checkpoint, Place, Progress, Receipt, Standing};
+use crate::error::{Error, ErrorKind};
+use parking_lot::{Condvar, Mutex};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// Why a run cannot go on from a checkpoint, or could not keep one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CheckpointError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(
+        "the input is not the one that the checkpoint was made of ({changes}); go on with it all the same with \
+         `accept_changed_input`, or store everything anew with `start_over`"
+    )]
+    Changed { changes: String },
+    #[error(
+        "the checkpoint was made by another pipeline: {difference}; store everything anew with `start_over`, or keep the \
+         checkpoint of this one elsewhere"
+    )]
+    OtherPipeline { difference: String },
+    #[error("the source ended after {found} items, but the checkpoint is after {position}: the input is another one")]
+    Short { found: u64, position: u64 },
+}
+
+impl From<CheckpointError> for Error {
+    fn from(error: CheckpointError) -> Self {
+        Error::new(ErrorKind::Checkpoint(error))
+    }
+}
+
+/// A place in the order of the source, on its way through the pipeline.
+#[derive(Debug)]
+pub(crate) struct Barrier {
+    pub(crate) position: u64,
+    standing: Option<Standing>,
+    complete: bool,
+    meeting: Mutex<Meeting>,
+    change: Condvar,
+}
+
+/// Who has come to a barrier, and what they brought.
+#[derive(Debug, Default)]
+struct Meeting {
+    arrived: usize,
+    /// Receipts of the stores of dead letters, those that have settled.
+    letters: Vec<Option<Receipt>>,
+    /// What the ends are to commit, once the letters are durable.
+    progress: Option<Arc<Progress>>,
+    committed: Vec<(String, Receipt)>,
+}
+
+/// Looks after the checkpoints of a run.
+pub(crate) struct Keeper<'env> {
+    shared: Arc<Shared>,
+    every: u64,
+    start_over: bool,
+    accept_changed_input: bool,
+    /// `None` if the stores keep the progress.
+    file: Option<Mutex<CheckpointFile>>,
+    /// Set while the run is planned, and not changed later.
+    roll: Mutex<Roll<'env>>,
+    found: OnceLock<Option<Progress>>,
+    fingerprint: OnceLock<Option<String>>,
+    /// When the next checkpoint is due; never while one is under way.
+    next_due: AtomicU64,
+    /// The position of the last barrier.
+    last: AtomicU64,
+}
+
+/// Who takes part.
+#[derive(Default)]
+struct Roll<'env> {
+    ends: Vec<String>,
+    /// The progress that each store has kept.
+    kept: Vec<Option<Progress>>,
+    letters: Vec<(String, Arc<dyn DeadEnd + 'env>)>,
+    /// Where an end goes on that is ahead of the others.
+    cuts: BTreeSet<u64>,
+}
+
+/// How a source is to begin.
+#[derive(Debug, Default)]
+pub(crate) struct Start {
+    /// Where the run goes on.
+    pub(crate) position: u64,
+    /// Where the source is to be put.
+    pub(crate) standing: Option<Standing>,
+    /// There is nothing left to do.
+    pub(crate) done: bool,
+}
+
+impl Start {
+    /// How many items the source will give that were dealt with.
+    pub(crate) fn skip(&self) -> u64 {
+        self.position - self.standing.as_ref().map_or(0, |standing| standing.position)
+    }
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl<'env> Keeper<'env> {
+    pub(crate) fn open(checkpoint: &Checkpoint, shared: &Arc<Shared>) -> Result<Arc<Self>, Error> {
+        let file = match &checkpoint.place {
+            Place::File(path) => Some(CheckpointFile::open(path).map_err(CheckpointError::from)?),
+            Place::Store => None,
+        };
+        let found = OnceLock::new();
+        if let Some(file) = &file {
+            let loaded = if checkpoint.start_over { None } else { file.load().map_err(CheckpointError::from)? };
+            // Set nowhere else when there is a file.
+            let _ = found.set(loaded);
+        }
+        let every = u64::try_from(checkpoint.every.as_nanos()).unwrap_or(NEVER - 1);
+        Ok(Arc::new(Keeper {
+            shared: Arc::clone(shared),
+            every,
+            start_over: checkpoint.start_over,
+            accept_changed_input: checkpoint.accept_changed_input,
+            file: file.map(Mutex::new),
+            roll: Mutex::default(),
+            found,
+            fingerprint: OnceLock::new(),
+            next_due: AtomicU64::new(shared.now().saturating_add(every)),
+            last: AtomicU64::new(0),
+        }))
+    }
+
+    /// Whether the stores keep the progress themselves, and are to be asked for it.
+    pub(crate) fn is_in_store(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Takes an end in, with the progress that its store has kept.
+    pub(crate) fn join(self: &Arc<Self>, name: &str, kept: Option<Progress>) -> Seat<'env> {
+        let kept = kept.filter(|_| !self.start_over);
+        let mut roll = self.roll.lock();
+        let key = format!("end {}: {name}", roll.ends.len());
+        roll.ends.push(key.clone());
+        let has = kept.as_ref().map_or(0, |progress| progress.position);
+        roll.kept.push(kept);
+        drop(roll);
+        Seat { keeper: Arc::clone(self), key, has, waiting: None }
+    }
+
+    /// Takes a store of dead letters in; returns the name that its receipts are kept under.
+    pub(crate) fn join_letters(&self, stage: &str, queue: Arc<dyn DeadEnd + 'env>) -> String {
+        let mut roll = self.roll.lock();
+        let key = format!("letters {}: {stage}", roll.letters.len());
+        roll.letters.push((key.clone(), queue));
+        key
+    }
+
+    /// Decides where the run begins, when all that takes part is known.
+    pub(crate) fn begin(&self, fingerprint: Option<&str>) -> Result<Start, Error> {
+        let found = self.found.get_or_init(|| self.least_kept()).as_ref();
+        let _ = self.fingerprint.set(fingerprint.map(str::to_owned));
+        let Some(found) = found else { return Ok(Start::default()) };
+        self.check_roll(found)?;
+        let changed = found.fingerprint.as_deref() != fingerprint;
+        if changed && !self.accept_changed_input {
+            let changes = changes(found.fingerprint.as_deref(), fingerprint);
+            return Err(CheckpointError::Changed { changes }.into());
+        }
+        self.last.store(found.position, Ordering::Relaxed);
+        // Set nowhere else.
+        let _ = self.shared.resumed_at.set(found.position);
+        let done = found.complete && !changed;
+        Ok(Start { position: found.position, standing: found.standing.clone(), done })
+    }
+
+    /// The least of what the stores have kept: from there on not all have everything. Those that are ahead are to get a
+    /// barrier where they go on, so that no batch holds both what they have and what they have not.
+    fn least_kept(&self) -> Option<Progress> {
+        let mut roll = self.roll.lock();
+        let least = roll.kept.iter().map(|kept| kept.as_ref().map_or(0, |kept| kept.position)).min()?;
+        let ahead = roll.kept.iter().flatten().map(|kept| kept.position).filter(|position| *position > least);
+        roll.cuts = ahead.collect();
+        roll.kept.iter().flatten().find(|kept| kept.position == least).cloned()
+    }
+
+    /// Whether those who left receipts are those who are here.
+    fn check_roll(&self, found: &Progress) -> Result<(), Error> {
+        let roll = self.roll.lock();
+        let ends = roll.ends.iter().filter(|_| !self.is_in_store());
+        let here: BTreeSet<&str> = ends.map(String::as_str).chain(roll.letters.iter().map(|(key, _)| &**key)).collect();
+        let there: BTreeSet<&str> = found.receipts.iter().map(|(key, _)| &**key).collect();
+        let difference = match (here.difference(&there).next(), there.difference(&here).next()) {
+            (Some(new), _) => format!("it knows nothing of `{new}`"),
+            (None, Some(old)) => format!("it had `{old}`"),
+            (None, None) => return Ok(()),
+        };
+        Err(CheckpointError::OtherPipeline { difference }.into())
+    }
+
+    /// What somebody was given back at the checkpoint that the run goes on from.
+    pub(crate) fn receipt(&self, key: &str) -> Option<Receipt> {
+        self.found.get()?.as_ref()?.receipt(key).cloned()
+    }
+
+    /// Whether the next morsel should have a barrier.
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        now >= self.next_due.load(Ordering::Relaxed)
+    }
+
+    /// How often a source that runs ahead should note where it stands, in nanoseconds.
+    pub(crate) fn mark_interval(&self) -> u64 {
+        self.every / 16
+    }
+
+    /// How many items may follow the first `given` before there must be a barrier; `None` if any number.
+    pub(crate) fn until_cut(&self, given: u64) -> Option<u64> {
+        self.roll.lock().cuts.range(given + 1..).next().map(|cut| cut - given)
+    }
+
+    /// Whether there must be a barrier here.
+    pub(crate) fn is_cut(&self, position: u64) -> bool {
+        self.roll.lock().cuts.contains(&position)
+    }
+
+    /// Whether a source that is refused must make a barrier, as dead letters hold what it needs.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.next_due.load(Ordering::Relaxed) != NEVER
+            && self.roll.lock().letters.iter().any(|(_, queue)| queue.holds_letters())
+    }
+
+    /// Whether something was given since the last barrier.
+    pub(crate) fn is_behind(&self, given: u64) -> bool {
+        given > self.last.load(Ordering::Relaxed)
+    }
+
+    /// A barrier after the first `position` items.
+    pub(crate) fn issue(&self, position: u64, standing: Option<Standing>, complete: bool) -> Arc<Barrier> {
+        self.next_due.store(NEVER, Ordering::Relaxed);
+        self.last.store(position, Ordering::Relaxed);
+        Arc::new(Barrier { position, standing, complete, meeting: Mutex::default(), change: Condvar::new() })
+    }
+
+    /// An end has everything before the barrier. Never waits.
+    fn arrive(&self, barrier: &Arc<Barrier>) {
+        let roll = self.roll.lock();
+        let mut meeting = barrier.meeting.lock();
+        meeting.arrived += 1;
+        if meeting.arrived < roll.ends.len() {
+            return;
+        }
+        meeting.letters = vec![None; roll.letters.len()];
+        if roll.letters.is_empty() {
+            meeting.progress = Some(Arc::new(self.progress(barrier, Vec::new())));
+        }
+        drop(meeting);
+        barrier.change.notify_all();
+        for (number, (_, queue)) in roll.letters.iter().enumerate() {
+            queue.settle(barrier, number);
+        }
+    }
+
+    /// A store of dead letters has committed those from before the barrier.
+    pub(crate) fn settled(&self, barrier: &Barrier, number: usize, receipt: Receipt) {
+        let roll = self.roll.lock();
+        let mut meeting = barrier.meeting.lock();
+        meeting.letters[number] = Some(receipt);
+        if meeting.letters.iter().all(Option::is_some) {
+            let keys = roll.letters.iter().map(|(key, _)| key.clone());
+            let receipts = keys.zip(meeting.letters.drain(..).flatten()).collect();
+            meeting.progress = Some(Arc::new(self.progress(barrier, receipts)));
+        }
+        drop(meeting);
+        barrier.change.notify_all();
+    }
+
+    /// What a store of dead letters is told when it commits.
+    pub(crate) fn progress_of_letters(&self, barrier: &Barrier) -> Progress {
+        self.progress(barrier, Vec::new())
+    }
+
+    fn progress(&self, barrier: &Barrier, receipts: Vec<(String, Receipt)>) -> Progress {
+        Progress {
+            position: barrier.position,
+            complete: barrier.complete,
+            standing: barrier.standing.clone(),
+            fingerprint: self.fingerprint.get().cloned().flatten(),
+            receipts,
+        }
+    }
+
+    /// What to commit, if all have arrived and the dead letters are durable; waits for that up to `limit`.
+    fn ready(&self, barrier: &Barrier, limit: Duration) -> Option<Arc<Progress>> {
+        let mut meeting = barrier.meeting.lock();
+        if meeting.progress.is_none() && !limit.is_zero() {
+            barrier.change.wait_for(&mut meeting, limit);
+        }
+        meeting.progress.clone()
+    }
+
+    /// An end has committed. The last one keeps the checkpoint.
+    fn committed(&self, barrier: &Barrier, key: &str, receipt: Receipt) -> Result<(), Error> {
+        let n_ends = self.roll.lock().ends.len();
+        let mut meeting = barrier.meeting.lock();
+        meeting.committed.push((key.to_owned(), receipt));
+        if meeting.committed.len() < n_ends {
+            return Ok(());
+        }
+        let committed = std::mem::take(&mut meeting.committed);
+        let progress = meeting.progress.take();
+        drop(meeting);
+        if let (Some(file), Some(progress)) = (&self.file, progress) {
+            let mut progress = Progress::clone(&progress);
+            progress.receipts.extend(committed);
+            file.lock().save(&progress).map_err(CheckpointError::from)?;
+        }
+        self.next_due.store(self.shared.now().saturating_add(self.every), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// What differs between two fingerprints, line by line.
+fn changes(was: Option<&str>, is: Option<&str>) -> String {
+    const MOST: usize = 4;
+    let lines = |text: Option<&str>| -> Vec<String> { text.unwrap_or_default().lines().map(str::to_owned).collect() };
+    let (was, is) = (lines(was), lines(is));
+    let gone = was.iter().filter(|line| !is.contains(line)).map(|line| format!("it was {line}"));
+    let new = is.iter().filter(|line| !was.contains(line)).map(|line| format!("it is {line}"));
+    let mut all: Vec<String> = gone.chain(new).collect();
+    if all.is_empty() {
+        all.push("its parts are in another order".to_owned());
+    }
+    let more = all.len().saturating_sub(MOST);
+    all.truncate(MOST);
+    if more > 0 {
+        all.push(format!("and {more} more differences"));
+    }
+    all.join("; ")
+}
+
+/// The place of an end among those that take part in checkpoints.
+pub(crate) struct Seat<'env> {
+    keeper: Arc<Keeper<'env>>,
+    key: String,
+    /// What comes from before this position, the store has from an earlier run.
+    has: u64,
+    /// The barrier that the end has arrived at.
+    waiting: Option<Arc<Barrier>>,
+}
+
+impl Seat<'_> {
+    /// What the store was given back at the checkpoint that the run goes on from, if it is to go back to it.
+    pub(crate) fn receipt(&self) -> Option<Receipt> {
+        self.keeper.receipt(&self.key)
+    }
+
+    /// What comes from before this position, the store has already.
+    pub(crate) fn has(&self) -> u64 {
+        self.has
+    }
+
+    /// The end has stored what comes before a barrier. A run that was stopped has lost something, perhaps before it.
+    pub(crate) fn arrive(&mut self, barrier: Arc<Barrier>) {
+        if !self.keeper.shared.is_stopped() {
+            self.keeper.arrive(&barrier);
+            self.waiting = Some(barrier);
+        }
+    }
+
+    /// Whether the end waits at a barrier.
+    pub(crate) fn is_held(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// The barrier where the end waits and what it is to commit, once that is known; waits for that up to `limit`.
+    pub(crate) fn pass(&mut self, limit: Duration) -> Option<(Arc<Barrier>, Arc<Progress>)> {
+        let progress = self.keeper.ready(self.waiting.as_ref()?, limit)?;
+        Some((self.waiting.take()?, progress))
+    }
+
+    /// The end has committed.
+    pub(crate) fn committed(&self, barrier: &Barrier, receipt: Receipt) -> Result<(), Error> {
+        self.keeper.committed(barrier, &self.key, receipt)
+    }
+}
