@@ -190,6 +190,20 @@ pub const PLANTS: &[Plant] = &[
         caught_by: CaughtBy::Seeds,
     },
     Plant {
+        name: "checkpoint: letters of an end that is ahead go back with the others",
+        file: "engine/barrier.rs",
+        from: "let end = roll.ends.len().checked_sub(1).filter(|_| of_end);",
+        to: "let end = roll.ends.len().checked_sub(1).filter(|_| of_end && false);",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "checkpoint: the first end that arrives speaks for all",
+        file: "engine/barrier.rs",
+        from: "        if meeting.arrived < roll.ends.len() {",
+        to: "        if meeting.arrived < roll.ends.len().min(1) {",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
         name: "turns: a turn is given back later than nothing was found",
         file: "engine/funnel.rs",
         from: "        if matches!(turn, Turn::Leave) {\n            state.taken = false;\n        }",

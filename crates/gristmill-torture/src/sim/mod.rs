@@ -1,12 +1,14 @@
 //! Pipelines drawn by a seed, run in an order drawn by the seed, compared with what plain loops make of the same items.
 
 pub mod args;
+mod disk;
 mod drawn;
 mod item;
 mod oracle;
 mod play;
+mod resume;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use args::Command;
 use std::io::{IsTerminal, Write};
 
@@ -24,19 +26,29 @@ pub fn run(command: &Command, out: &mut impl Write) -> anyhow::Result<()> {
         if command.is_verbose() {
             writeln!(out, "{}", drawn::Drawn::new(seed))?;
         }
-        let Ok(played) = std::panic::catch_unwind(|| play::play(seed)) else {
+        let Ok(played) = std::panic::catch_unwind(|| play_both(seed)) else {
             bail!("seed {seed}: panicked; play it again with `{}`", again(seed));
         };
         match played {
-            Ok(played) => tally.add(&played),
+            Ok(played) => played.iter().for_each(|played| tally.add(played)),
             Err(error) => bail!("seed {seed}: {error:#}; play it again with `{}`", again(seed)),
         }
+        tally.seeds += 1;
         if tally.seeds.is_multiple_of(10_000) && std::io::stderr().is_terminal() {
             writeln!(std::io::stderr(), "{} seeds", tally.seeds)?;
         }
     }
     writeln!(out, "{tally}")?;
     Ok(())
+}
+
+/// A run by itself, and for some seeds one that crashes and goes on until it is through.
+fn play_both(seed: u64) -> anyhow::Result<Vec<play::Played>> {
+    let mut played = vec![play::play(seed)?];
+    if seed.is_multiple_of(4) {
+        played.push(resume::play(seed).context("with checkpoints")?);
+    }
+    Ok(played)
 }
 
 fn again(seed: u64) -> String {
@@ -47,6 +59,7 @@ fn again(seed: u64) -> String {
 #[derive(Debug, Default)]
 struct Tally {
     seeds: u64,
+    runs: u64,
     events: u64,
     items: u64,
     failures: u64,
@@ -55,7 +68,7 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, played: &play::Played) {
-        self.seeds += 1;
+        self.runs += 1;
         self.events += played.events;
         self.items += played.items;
         self.failures += played.failures;
@@ -67,8 +80,8 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} seeds, {} items, {} of them failed, {} events; runs that ended:",
-            self.seeds, self.items, self.failures, self.events
+            "{} seeds, {} runs, {} items, {} of them failed, {} events; runs that ended:",
+            self.seeds, self.runs, self.items, self.failures, self.events
         )?;
         for (name, count) in play::ENDS.iter().zip(self.ends) {
             write!(f, " {name} {count}")?;

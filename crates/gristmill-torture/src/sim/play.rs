@@ -1,14 +1,15 @@
 //! A drawn pipeline, run as its seed decides, and what came of it.
 
+use super::disk::{Buried, Checked, Commits, Disk, Shelf, Through, bury};
 use super::drawn::{Drawn, End, Failing, Interruption, KEYS, Order, Policy, Stage, StageKind};
 use super::item::{Fate, Item};
 use super::oracle::{Expected, source_fails};
 use anyhow::{Context, bail, ensure};
 use gristmill::prelude::*;
 use gristmill::testing::Simulation;
-use gristmill::{Bytes, DeadLetter, Error, Joined, Report, source, store};
+use gristmill::{Bytes, Checkpoint, Error, Joined, Report, source};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// How runs end.
@@ -24,21 +25,34 @@ pub(super) struct Played {
 }
 
 /// What the stores of a run got.
-#[derive(Debug, Default, Clone)]
-struct Kept {
-    stored: Arc<Mutex<Vec<Item>>>,
-    sides: Vec<Arc<Mutex<Vec<Item>>>>,
-    dead: Arc<Mutex<Vec<(usize, Item, u32)>>>,
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) stored: Shelf<Item>,
+    /// One for each stage.
+    pub(super) sides: Vec<Shelf<Item>>,
+    /// One for each stage, and one for the end.
+    pub(super) dead: Vec<Shelf<Buried>>,
     /// No batch mixes the positions of items.
     exact_positions: bool,
 }
 
-fn taken<T>(kept: &Mutex<Vec<T>>) -> Vec<T> {
-    std::mem::take(&mut kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+impl Kept {
+    pub(super) fn of(drawn: &Drawn) -> Self {
+        Kept {
+            stored: Shelf::default(),
+            sides: drawn.stages.iter().map(|_| Shelf::default()).collect(),
+            dead: (0..=drawn.stages.len()).map(|_| Shelf::default()).collect(),
+            exact_positions: !drawn.has_batch(),
+        }
+    }
 }
 
-fn put<T>(kept: &Mutex<Vec<T>>, item: T) {
-    kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(item);
+/// What is made of a drawn pipeline.
+struct Making<'a> {
+    drawn: &'a Drawn,
+    simulation: &'a Simulation,
+    kept: &'a Kept,
+    checkpoint: Option<(Checkpoint, Commits)>,
 }
 
 /// Plays a seed twice: both must go the same way.
@@ -55,12 +69,8 @@ pub(super) fn play(seed: u64) -> anyhow::Result<Played> {
 }
 
 fn check(drawn: &Drawn, simulation: &Simulation) -> anyhow::Result<Played> {
-    let kept = Kept {
-        sides: drawn.stages.iter().map(|_| Arc::default()).collect(),
-        exact_positions: !drawn.has_batch(),
-        ..Kept::default()
-    };
-    let ran = run(drawn, simulation, &kept);
+    let kept = Kept::of(drawn);
+    let ran = run(drawn, simulation, &kept, None);
     let (end, report) = match &ran {
         Ok(report) => (0, Some(report)),
         Err(error) if error.is_crash() => (3, error.report()),
@@ -95,11 +105,12 @@ fn check_whole(drawn: &Drawn, report: &Report, expected: &Expected, kept: &Kept,
     ensure!(totals.filtered == expected.filtered, "filtered {}, not {}", totals.filtered, expected.filtered);
     ensure!(totals.dead == expected.dead.len() as u64, "{} dead, not {}", totals.dead, expected.dead.len());
     ensure!(totals.retried == expected.retried, "retried {}, not {}", totals.retried, expected.retried);
-    check_order(drawn, &taken(&kept.stored), &expected.stored).context("the store")?;
+    check_order(drawn, &kept.stored.take(), &expected.stored).context("the store")?;
     for (at, (side, expected)) in kept.sides.iter().zip(&expected.sides).enumerate() {
-        check_order(drawn, &taken(side), expected).with_context(|| format!("the side store of stage {at}"))?;
+        check_order(drawn, &side.take(), expected).with_context(|| format!("the side store of stage {at}"))?;
     }
-    let (mut dead, mut expected_dead) = (taken(&kept.dead), expected.dead.clone());
+    let (mut dead, mut expected_dead) =
+        (kept.dead.iter().flat_map(Shelf::take).collect::<Vec<_>>(), expected.dead.clone());
     dead.sort_unstable();
     expected_dead.sort_unstable();
     ensure!(dead == expected_dead, "the dead letters differ: {dead:?}, not {expected_dead:?}");
@@ -137,7 +148,7 @@ fn check_broken(drawn: &Drawn, error: &Error, expected: &Expected, kept: &Kept) 
     let cancelled = error.is_cancelled() && matches!(drawn.interruption, Interruption::Cancel(_));
     ensure!(crashed || cancelled || expected.aborts(drawn), "failed without reason: {error:?}");
     ensure!(crashed || report.totals().balance(), "the accounts do not balance: {:?}", report.totals());
-    let stored = taken(&kept.stored);
+    let stored = kept.stored.take();
     if drawn.order == Order::Source {
         ensure!(
             expected.stored.starts_with(&stored),
@@ -180,43 +191,94 @@ fn retry<'env>(failing: &Failing) -> Retry<'env, String> {
     if failing.after_panics { retry.and_panics() } else { retry }
 }
 
-fn policy<'env, E: Send + 'env>(failing: &Failing, at: usize, kept: &Kept) -> OnError<'env, Item, E> {
-    match failing.policy {
-        Policy::Abort => OnError::abort(),
-        Policy::Skip => OnError::skip(),
-        Policy::AtMost(failures) => OnError::skip().at_most(failures),
-        Policy::Collect => OnError::collect(),
-        Policy::Dead => {
-            let (dead, exact) = (Arc::clone(&kept.dead), kept.exact_positions);
-            OnError::dead_letter(store::from_fn(move |letter: DeadLetter<Item, E>| {
-                let item = letter.item.ok_or("a dead letter without its item")?;
-                // An item that was in a batch has the position of the first one there.
-                if exact && letter.position != item.position {
-                    return Err("a dead letter that says wrong things");
-                }
-                put(&dead, (at, item, letter.attempts));
-                Ok(())
-            }))
-        }
-    }
+/// Runs it, with a checkpoint in all its stores or without.
+pub(super) fn run(
+    drawn: &Drawn,
+    simulation: &Simulation,
+    kept: &Kept,
+    checkpoint: Option<(Checkpoint, Commits)>,
+) -> Result<Report, Error> {
+    Making { drawn, simulation, kept, checkpoint }.run()
 }
 
-fn run(drawn: &Drawn, simulation: &Simulation, kept: &Kept) -> Result<Report, Error> {
-    let mut pipeline = extract(drawn, simulation);
-    for (at, stage) in drawn.stages.iter().enumerate() {
-        pipeline = add(pipeline, at, stage, simulation, kept);
+impl Making<'_> {
+    fn run(self) -> Result<Report, Error> {
+        let mut pipeline = extract(self.drawn, self.simulation);
+        for (at, stage) in self.drawn.stages.iter().enumerate() {
+            pipeline = self.add(pipeline, at, stage);
+        }
+        let token = CancelToken::new();
+        let mut pipeline = configure(pipeline, self.drawn, &token);
+        if let Some((checkpoint, _)) = self.checkpoint.clone() {
+            pipeline = pipeline.checkpoint(checkpoint);
+        }
+        let pipeline = interrupt(pipeline, self.drawn, self.simulation, &token);
+        match &self.drawn.end {
+            End::Memory => self.simulation.run(pipeline.store(self.disk(&self.kept.stored, false))),
+            End::Waiting(salt, failing) => {
+                let attempt = flaky(*salt, failing);
+                let store = Checked(self.disk(&self.kept.stored, true), move |item| attempt(item).map(drop));
+                let run = pipeline.store(store).on_error(self.policy(failing, self.drawn.stages.len()));
+                self.simulation.run(if failing.attempts > 1 { run.retry(retry(failing)) } else { run })
+            }
+        }
     }
-    let token = CancelToken::new();
-    let pipeline = configure(pipeline, drawn, &token);
-    let pipeline = interrupt(pipeline, drawn, simulation, &token);
-    let stored = Arc::clone(&kept.stored);
-    match &drawn.end {
-        End::Memory => simulation.run(pipeline.for_each(move |item| put(&stored, item))),
-        End::Waiting(salt, failing) => {
-            let attempt = flaky(*salt, failing);
-            let end = store::from_fn(move |item: Item| attempt(item).map(|_| put(&stored, item)));
-            let run = pipeline.store(end).on_error(policy(failing, drawn.stages.len(), kept));
-            simulation.run(if failing.attempts > 1 { run.retry(retry(failing)) } else { run })
+
+    fn disk<R>(&self, shelf: &Shelf<R>, waits: bool) -> Disk<R> {
+        shelf.store(waits, self.checkpoint.as_ref().map(|(_, commits)| commits.clone()))
+    }
+
+    fn policy<'env, E: Send + 'env>(&self, failing: &Failing, at: usize) -> OnError<'env, Item, E> {
+        match failing.policy {
+            Policy::Abort => OnError::abort(),
+            Policy::Skip => OnError::skip(),
+            Policy::AtMost(failures) => OnError::skip().at_most(failures),
+            Policy::Collect => OnError::collect(),
+            Policy::Dead => {
+                let disk = self.disk(&self.kept.dead[at], true);
+                OnError::dead_letter(Through(disk, bury(at, self.kept.exact_positions)))
+            }
+        }
+    }
+
+    fn add<'env>(&self, pipeline: Joined<'env, Item>, at: usize, stage: &Stage) -> Joined<'env, Item> {
+        let salt = stage.salt;
+        let slow = self.simulation.clone();
+        let side = &self.kept.sides[at];
+        match &stage.kind {
+            StageKind::Map => pipeline.map(move |item| item.changed(salt)).boxed(),
+            &StageKind::Filter(out_of) => pipeline.filter(move |item| item.die(salt) >= out_of).boxed(),
+            StageKind::TryMap(failing) => {
+                let pipeline = pipeline.try_map(flaky(salt, failing)).on_error(self.policy(failing, at));
+                if failing.attempts > 1 { pipeline.retry(retry(failing)).boxed() } else { pipeline.boxed() }
+            }
+            StageKind::Expand => pipeline.flat_map(move |item| item.expanded(salt)).boxed(),
+            &StageKind::Blocking(workers) => pipeline
+                .map_blocking(workers, move |item| {
+                    slow.sleep(Duration::from_micros(slow.below(2_000) as u64));
+                    item.changed(salt)
+                })
+                .boxed(),
+            StageKind::TryBlocking(workers, failing) => {
+                let pipeline =
+                    pipeline.try_map_blocking(*workers, flaky(salt, failing)).on_error(self.policy(failing, at));
+                if failing.attempts > 1 { pipeline.retry(retry(failing)).boxed() } else { pipeline.boxed() }
+            }
+            StageKind::State => pipeline
+                .map_init(
+                    || Ok::<_, String>(0u64),
+                    move |seen, item| {
+                        *seen += 1;
+                        item.changed(salt)
+                    },
+                )
+                .boxed(),
+            &StageKind::Batch(count) => pipeline.batch(count).unbatch().boxed(),
+            &StageKind::BatchWithin(count) => pipeline.batch_within(count, Duration::from_millis(3)).unbatch().boxed(),
+            StageKind::Broadcast => pipeline.broadcast(|copies| copies.store(self.disk(side, false))),
+            &StageKind::Route(out_of) => {
+                pipeline.route(move |item| item.die(salt) < out_of, |some| some.store(self.disk(side, true)))
+            }
         }
     }
 }
@@ -239,59 +301,6 @@ fn extract<'env>(drawn: &Drawn, simulation: &Simulation) -> Joined<'env, Item> {
             Pipeline::extract(source::waiting(items)).on_error(OnError::skip()).ordered_by_key(key).boxed()
         }
         (true, _) => Pipeline::extract(source::waiting(items)).on_error(OnError::skip()).boxed(),
-    }
-}
-
-fn add<'env>(
-    pipeline: Joined<'env, Item>,
-    at: usize,
-    stage: &Stage,
-    simulation: &Simulation,
-    kept: &Kept,
-) -> Joined<'env, Item> {
-    let salt = stage.salt;
-    let side = kept.sides.get(at).cloned().unwrap_or_default();
-    let slow = simulation.clone();
-    match &stage.kind {
-        StageKind::Map => pipeline.map(move |item| item.changed(salt)).boxed(),
-        &StageKind::Filter(out_of) => pipeline.filter(move |item| item.die(salt) >= out_of).boxed(),
-        StageKind::TryMap(failing) => {
-            let pipeline = pipeline.try_map(flaky(salt, failing)).on_error(policy(failing, at, kept));
-            if failing.attempts > 1 { pipeline.retry(retry(failing)).boxed() } else { pipeline.boxed() }
-        }
-        StageKind::Expand => pipeline.flat_map(move |item| item.expanded(salt)).boxed(),
-        &StageKind::Blocking(workers) => pipeline
-            .map_blocking(workers, move |item| {
-                slow.sleep(Duration::from_micros(slow.below(2_000) as u64));
-                item.changed(salt)
-            })
-            .boxed(),
-        StageKind::TryBlocking(workers, failing) => {
-            let pipeline =
-                pipeline.try_map_blocking(*workers, flaky(salt, failing)).on_error(policy(failing, at, kept));
-            if failing.attempts > 1 { pipeline.retry(retry(failing)).boxed() } else { pipeline.boxed() }
-        }
-        StageKind::State => pipeline
-            .map_init(
-                || Ok::<_, String>(0u64),
-                move |seen, item| {
-                    *seen += 1;
-                    item.changed(salt)
-                },
-            )
-            .boxed(),
-        &StageKind::Batch(count) => pipeline.batch(count).unbatch().boxed(),
-        &StageKind::BatchWithin(count) => pipeline.batch_within(count, Duration::from_millis(3)).unbatch().boxed(),
-        StageKind::Broadcast => pipeline.broadcast(|copies| copies.for_each(move |item| put(&side, item))),
-        &StageKind::Route(out_of) => pipeline.route(
-            move |item| item.die(salt) < out_of,
-            |some| {
-                some.store(store::from_fn(move |item| {
-                    put(&side, item);
-                    Ok::<_, String>(())
-                }))
-            },
-        ),
     }
 }
 

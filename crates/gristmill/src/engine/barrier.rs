@@ -41,6 +41,9 @@
 //! source as well. But a letter holds its morsel's slot: when they hold all of them the source gets in no more, and no
 //! barrier is due for a long time. So a source that is refused while letters are held back makes one due.
 //!
+//! When a run goes on, an end that is ahead of the others is not given again what it has. Its dead letters once went back to
+//! the checkpoint of the others all the same: those of its failures in between were forgotten, and never came again.
+//!
 //! A batch that was open at a barrier was first left open, as its items would be stored with the next. They were not in the
 //! checkpoint, and the position said they were.
 
@@ -125,9 +128,18 @@ struct Roll<'env> {
     ends: Vec<String>,
     /// The progress that each store has kept.
     kept: Vec<Option<Progress>>,
-    letters: Vec<(String, Arc<dyn DeadEnd + 'env>)>,
+    letters: Vec<Letters<'env>>,
     /// Where an end goes on that is ahead of the others.
     cuts: BTreeSet<u64>,
+}
+
+/// A store of dead letters that takes part.
+struct Letters<'env> {
+    /// The name that its receipts are kept under.
+    key: String,
+    queue: Arc<dyn DeadEnd + 'env>,
+    /// The end that they are from, if they are from one.
+    end: Option<usize>,
 }
 
 /// How a source is to begin.
@@ -195,10 +207,11 @@ impl<'env> Keeper<'env> {
     }
 
     /// Takes a store of dead letters in; returns the name that its receipts are kept under.
-    pub(crate) fn join_letters(&self, stage: &str, queue: Arc<dyn DeadEnd + 'env>) -> String {
+    pub(crate) fn join_letters(&self, stage: &str, queue: Arc<dyn DeadEnd + 'env>, of_end: bool) -> String {
         let mut roll = self.roll.lock();
         let key = format!("letters {}: {stage}", roll.letters.len());
-        roll.letters.push((key.clone(), queue));
+        let end = roll.ends.len().checked_sub(1).filter(|_| of_end);
+        roll.letters.push(Letters { key: key.clone(), queue, end });
         key
     }
 
@@ -234,7 +247,8 @@ impl<'env> Keeper<'env> {
     fn check_roll(&self, found: &Progress) -> Result<(), Error> {
         let roll = self.roll.lock();
         let ends = roll.ends.iter().filter(|_| !self.is_in_store());
-        let here: BTreeSet<&str> = ends.map(String::as_str).chain(roll.letters.iter().map(|(key, _)| &**key)).collect();
+        let here: BTreeSet<&str> =
+            ends.map(String::as_str).chain(roll.letters.iter().map(|letters| &*letters.key)).collect();
         let there: BTreeSet<&str> = found.receipts.iter().map(|(key, _)| &**key).collect();
         let difference = match (here.difference(&there).next(), there.difference(&here).next()) {
             (Some(new), _) => format!("it knows nothing of `{new}`"),
@@ -247,6 +261,20 @@ impl<'env> Keeper<'env> {
     /// What somebody was given back at the checkpoint that the run goes on from.
     pub(crate) fn receipt(&self, key: &str) -> Option<Receipt> {
         self.found.get()?.as_ref()?.receipt(key).cloned()
+    }
+
+    /// The same for a store of dead letters. Those of an end that is ahead of the others go with that end: what it has, it
+    /// is not given again, so it would not fail again.
+    pub(crate) fn receipt_of_letters(&self, key: &str) -> Option<Receipt> {
+        let roll = self.roll.lock();
+        let end = roll.letters.iter().find(|letters| letters.key == key).and_then(|letters| letters.end);
+        match end.and_then(|end| roll.kept[end].as_ref()) {
+            Some(ahead) => ahead.receipt(key).cloned(),
+            None => {
+                drop(roll);
+                self.receipt(key)
+            }
+        }
     }
 
     /// Whether the next morsel should have a barrier.
@@ -272,7 +300,7 @@ impl<'env> Keeper<'env> {
     /// Whether a source that is refused must make a barrier, as dead letters hold what it needs.
     pub(crate) fn is_pressed(&self) -> bool {
         self.next_due.load(Ordering::Relaxed) != NEVER
-            && self.roll.lock().letters.iter().any(|(_, queue)| queue.holds_letters())
+            && self.roll.lock().letters.iter().any(|letters| letters.queue.holds_letters())
     }
 
     /// Whether something was given since the last barrier.
@@ -301,8 +329,8 @@ impl<'env> Keeper<'env> {
         }
         drop(meeting);
         barrier.change.notify_all();
-        for (number, (_, queue)) in roll.letters.iter().enumerate() {
-            queue.settle(barrier, number);
+        for (number, letters) in roll.letters.iter().enumerate() {
+            letters.queue.settle(barrier, number);
         }
     }
 
@@ -312,7 +340,7 @@ impl<'env> Keeper<'env> {
         let mut meeting = barrier.meeting.lock();
         meeting.letters[number] = Some(receipt);
         if meeting.letters.iter().all(Option::is_some) {
-            let keys = roll.letters.iter().map(|(key, _)| key.clone());
+            let keys = roll.letters.iter().map(|letters| letters.key.clone());
             let receipts = keys.zip(meeting.letters.drain(..).flatten()).collect();
             meeting.progress = Some(Arc::new(self.progress(barrier, receipts)));
         }

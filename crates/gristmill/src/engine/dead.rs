@@ -198,7 +198,7 @@ where
 
     /// Lets the store go back to what it had at the checkpoint that the run goes on from.
     fn resume(&mut self) {
-        if let Some(receipt) = self.seat.as_ref().and_then(|seat| seat.keeper.receipt(&seat.key)) {
+        if let Some(receipt) = self.seat.as_ref().and_then(|seat| seat.keeper.receipt_of_letters(&seat.key)) {
             self.works = self.attempt("resume its dead letters", |store| store.resume(&receipt));
         }
     }

@@ -78,6 +78,8 @@ pub struct Plan<'env> {
     pub(crate) dead: Vec<(Arc<dyn DeadEnd + 'env>, OwnThread<'env>)>,
     /// If the run keeps checkpoints.
     pub(crate) keeper: Option<Arc<Keeper<'env>>>,
+    /// The stage that opens its policy is the end that has just joined the keeper.
+    pub(crate) opens_end: bool,
     stages: Vec<Arc<StageCell>>,
     announce: Vec<Announce<'env>>,
     segments: usize,
@@ -123,6 +125,7 @@ impl<'env> Plan<'env> {
             endings: Vec::new(),
             dead: Vec::new(),
             keeper: None,
+            opens_end: false,
             stages: Vec::new(),
             announce: Vec::new(),
             segments: 0,
@@ -252,7 +255,7 @@ impl<'env> Plan<'env> {
     {
         let queue = Arc::new(DeadQueue::new(Arc::clone(&self.shared), self.keeper.is_some()));
         let seat = self.keeper.as_ref().map(|keeper| {
-            let key = keeper.join_letters(stage, Arc::clone(&queue) as Arc<dyn DeadEnd + 'env>);
+            let key = keeper.join_letters(stage, Arc::clone(&queue) as Arc<dyn DeadEnd + 'env>, self.opens_end);
             LetterSeat { keeper: Arc::clone(keeper), key }
         });
         let name = format!("{stage}: dead letters");

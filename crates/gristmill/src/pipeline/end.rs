@@ -203,8 +203,10 @@ where
 
     fn open(mut self, name: &str, order: Order, plan: &mut Plan<'env>) -> (AnyInlet<'env, T>, Harvest<'env, ()>) {
         self.policy.rename(name.to_owned());
-        self.policy.open(plan, 0);
         let seat = plan.take_seat(name, &mut self.store);
+        plan.opens_end = true;
+        self.policy.open(plan, 0);
+        plan.opens_end = false;
         // At a checkpoint it may have to wait for other ends.
         let waits = self.store.may_wait() || self.policy.may_wait() || seat.is_some();
         let cell = end_cell(name, 1, waits, plan);
