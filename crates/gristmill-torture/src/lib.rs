@@ -1,5 +1,6 @@
 //! Hunts for broken promises: what the `gristmill-torture` program does, for tests to call.
 
 pub mod endless;
+pub mod kill;
 pub mod planted;
 pub mod sim;
