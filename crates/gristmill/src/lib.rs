@@ -59,7 +59,8 @@
 //! - [`ordered`](Pipeline::ordered) keeps source order whatever the stages do; [`ordered_by_key`](Pipeline::ordered_by_key)
 //!   that of each key.
 //! - A stage may [try again](Pipeline::retry): what waits for its next attempt keeps its bytes and its place in the order,
-//!   and no thread sleeps for it.
+//!   and no thread sleeps for it. The same goes for [rates](Pipeline::rate_limit), [places](Pipeline::concurrency_limit) and
+//!   [breakers](Pipeline::breaker).
 //! - A panic in a closure is the failure of one item. The exceptions: in a fold, a source or a state's `init`, where it
 //!   ends the run; and a panic while another unwinds, or a stack overflow, which end the process.
 //! - A run always ends, and takes its threads along: [`Error::report`] says how far it came.
@@ -72,11 +73,14 @@ pub mod source;
 pub mod store;
 pub mod testing;
 
+mod breaker;
 mod cancel;
 mod checkpoint;
 pub mod chunk;
 mod engine;
 mod error;
+mod guards;
+mod limit;
 mod monitor;
 mod op;
 mod pipeline;
@@ -89,10 +93,13 @@ mod signals;
 mod watchdog;
 mod weight;
 
+pub use breaker::{Breaker, BreakerState};
 pub use cancel::CancelToken;
 pub use checkpoint::{BadProgress, Checkpoint, Mark, Progress, Receipt};
 pub use chunk::{Chunk, ChunkError, Chunks};
 pub use error::{BoxError, Error};
+pub use guards::{Attempt, attempt};
+pub use limit::{ConcurrencyLimit, RateLimit};
 pub use monitor::Monitor;
 pub use op::{Each, Expand, Extracted, Guard, Guarded, Handle, Last, Operator, Then};
 pub use pipeline::{

@@ -117,10 +117,8 @@ impl FlightFiles {
 
     fn next_piece(&mut self) -> Result<Option<Piece>, BoxError> {
         loop {
-            if self.current.is_none() {
-                if !self.open_next()? {
-                    return Ok(None);
-                }
+            if self.current.is_none() && !self.open_next()? {
+                return Ok(None);
             }
             if let Some(file) = &mut self.current
                 && let Some(piece) = file.next_piece()?
