@@ -16,10 +16,18 @@ use rustc_hash::FxHashMap;
 use crate::contest::{Contest, Entrant, Failure, Setup};
 use crate::data::brc::{CITIES, Measurements};
 use crate::data::make_missing;
+use crate::python::Program;
 use crate::workloads::Workload;
 
 /// `compare -- brc`.
 pub const BRC: Workload = Workload { name: "brc", contests };
+
+/// What polars and duckdb run.
+const PYTHON: Program = Program {
+    code: include_str!("../../python/brc.py"),
+    options: &[],
+    answer: |printed| Ok(printed.trim_end().to_owned()),
+};
 
 /// Bytes of a piece: large enough that a hand-over costs nothing, small enough that all finish together.
 const TARGET: usize = 2 << 20;
@@ -44,7 +52,7 @@ fn contest(case: &str, setup: &Setup, measurements: Measurements) -> Result<Cont
         let path = PathBuf::clone(&path);
         Entrant::new(name, move || run(&path))
     };
-    let entrants = vec![
+    let mut entrants = vec![
         entrant("gristmill", gristmill),
         entrant("gristmill-read", gristmill_read),
         entrant("sequential", sequential),
@@ -52,6 +60,7 @@ fn contest(case: &str, setup: &Setup, measurements: Measurements) -> Result<Cont
         entrant("rayon", rayon),
         entrant("rayon-plain", rayon_plain),
     ];
+    entrants.extend(PYTHON.entrants(&path));
     Ok(Contest { case: case.to_owned(), items: rows, entrants })
 }
 

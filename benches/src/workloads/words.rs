@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 use crate::contest::{Contest, Entrant, Failure, Setup};
 use crate::data::make_missing;
 use crate::data::words::{Text, VOCABULARY};
+use crate::python::Program;
 use crate::workloads::Workload;
 
 /// `compare -- words`.
@@ -55,14 +56,35 @@ fn entrants(path: &Path, mode: Mode) -> Vec<Entrant> {
         let path = PathBuf::from(path);
         Entrant::new(name, move || run(&path, mode))
     };
-    vec![
+    let mut entrants = vec![
         entrant("gristmill", |path, mode| Ok(answer(&gristmill(path, mode)?))),
         entrant("gristmill-read", |path, mode| Ok(answer(&gristmill_read(path, mode)?))),
         entrant("sequential", sequential),
         entrant("threads", threads),
         entrant("rayon", rayon),
         entrant("rayon-counter", |path, mode| Ok(answer(&rayon_counter(path, mode)?))),
-    ]
+    ];
+    entrants.extend(python(mode).entrants(path));
+    entrants
+}
+
+/// What polars and duckdb run.
+fn python(mode: Mode) -> Program {
+    let options: &[&str] = match mode {
+        Mode::Ascii => &["kept"],
+        Mode::Unicode => &["lowered"],
+    };
+    Program { code: include_str!("../../python/words.py"), options, answer: printed_answer }
+}
+
+/// The answer for a list of words with their counts.
+fn printed_answer(list: &str) -> Result<String, Failure> {
+    let mut counts = Plain::default();
+    for line in list.lines() {
+        let (word, count) = line.split_once(' ').ok_or("a word without a count")?;
+        counts.insert(word, count.parse()?);
+    }
+    Ok(plain_answer(&counts))
 }
 
 /// A map of the file.
