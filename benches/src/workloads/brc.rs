@@ -8,7 +8,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use gristmill::{Bytes, Chunks, Pipeline};
-use gristmill_brc::{Piece, Tally, pieces};
+use gristmill_brc::Tally;
 use memmap2::Mmap;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 use crate::contest::{Contest, Entrant, Failure, Setup};
 use crate::data::brc::{CITIES, Measurements};
 use crate::data::make_missing;
+use crate::data::pieces::pieces;
 use crate::python::Program;
 use crate::workloads::Workload;
 
@@ -29,7 +30,7 @@ const PYTHON: Program = Program {
     answer: |printed| Ok(printed.trim_end().to_owned()),
 };
 
-/// Bytes of a piece: large enough that a hand-over costs nothing, small enough that all finish together.
+/// Bytes of a piece of those that cut by hand: large enough that a hand-over costs nothing, small enough that all finish together.
 const TARGET: usize = 2 << 20;
 
 /// Few stations with short names, and many with names of up to 100 bytes.
@@ -76,15 +77,17 @@ fn map(path: &Path) -> Result<Mmap, Failure> {
 ///
 /// If the file cannot be read or has a bad row.
 pub fn gristmill(path: &Path) -> Result<String, Failure> {
-    let file = map(path)?;
-    let run = Pipeline::extract(pieces(&file, TARGET)).fold(Tally::new, Tally::add, Tally::merge);
-    answer(run.run()?.output)
+    // SAFETY: as in `map`.
+    run(unsafe { Chunks::map(path) }?)
 }
 
 /// A pipeline over a file that is read.
 fn gristmill_read(path: &Path) -> Result<String, Failure> {
-    let chunks = Chunks::open(path)?.target(Bytes::kib(512)).lines();
-    let run = Pipeline::extract(chunks).fold(Tally::new, |tally, chunk| tally.add(Piece::from(&chunk)), Tally::merge);
+    run(Chunks::open(path)?.target(Bytes::kib(512)))
+}
+
+fn run(chunks: Chunks) -> Result<String, Failure> {
+    let run = Pipeline::extract(chunks.lines()).fold(Tally::new, Tally::add, Tally::merge);
     answer(run.run()?.output)
 }
 
@@ -96,7 +99,7 @@ fn gristmill_read(path: &Path) -> Result<String, Failure> {
 pub fn sequential(path: &Path) -> Result<String, Failure> {
     let file = map(path)?;
     let mut tally = Tally::new();
-    tally.add(&file[..]);
+    tally.add_lines(&file, 0);
     answer(tally)
 }
 
@@ -113,7 +116,7 @@ pub fn threads(path: &Path) -> Result<String, Failure> {
         let tallies = (0..workers).map(|_| receiver.clone()).map(|receiver| {
             scope.spawn(move || {
                 let mut tally = Tally::new();
-                receiver.iter().for_each(|piece: Piece<'_>| tally.add(piece));
+                receiver.iter().for_each(|(offset, lines)| tally.add_lines(lines, offset));
                 tally
             })
         });
@@ -134,8 +137,8 @@ pub fn threads(path: &Path) -> Result<String, Failure> {
 pub fn rayon(path: &Path) -> Result<String, Failure> {
     let file = map(path)?;
     let pieces: Vec<_> = pieces(&file, TARGET).collect();
-    let add = |mut tally: Tally, piece: &Piece<'_>| {
-        tally.add(*piece);
+    let add = |mut tally: Tally, (offset, lines): &(u64, &[u8])| {
+        tally.add_lines(lines, *offset);
         tally
     };
     // A table for each eighth of the work of a thread, not for each piece.
@@ -159,7 +162,7 @@ type Plain = (f64, f64, f64, u64);
 fn rayon_plain(path: &Path) -> Result<String, Failure> {
     let file = map(path)?;
     let pieces: Vec<_> = pieces(&file, TARGET).collect();
-    let maps = pieces.par_iter().try_fold(FxHashMap::default, |stations, piece| plain(stations, piece.bytes()));
+    let maps = pieces.par_iter().try_fold(FxHashMap::default, |stations, (_, lines)| plain(stations, lines));
     let stations: FxHashMap<&str, Plain> = maps.try_reduce(FxHashMap::default, |mut left, right| {
         right.into_iter().for_each(|(name, stats)| add_plain(&mut left, name, stats));
         Ok(left)
