@@ -34,6 +34,8 @@ Options:
 
 /// Bytes of a chunk.
 const TARGET: Bytes = Bytes::kib(512);
+/// What of a file that is read may be in flight: as much as fits in a cache.
+const BUDGET: Bytes = Bytes::mib(16);
 
 fn main() -> ExitCode {
     gristmill_examples::text::main(HELP, |arguments: Arguments<()>| match &arguments.path {
@@ -50,7 +52,7 @@ fn count(path: &Path, arguments: &Arguments<()>) -> anyhow::Result<Report<Tally>
     let len = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let expected = len.div_ceil(TARGET.get() as u64);
     let run = Pipeline::extract(arguments.chunks(path)?.target(TARGET).lines()).monitor(&monitor);
-    let run = run.fold(Tally::new, Tally::add, Tally::merge).named("tally");
+    let run = run.memory_budget(BUDGET).fold(Tally::new, Tally::add, Tally::merge).named("tally");
     bar::watch(&monitor, Some(expected), || run.run())
         .with_context(|| format!("`{}` could not be counted", path.display()))
 }

@@ -64,6 +64,8 @@ impl text::Options for Options {
 
 /// Bytes of a chunk.
 const TARGET: Bytes = Bytes::kib(512);
+/// What of a file that is read may be in flight: as much as fits in a cache.
+const BUDGET: Bytes = Bytes::mib(16);
 
 fn main() -> ExitCode {
     text::main(HELP, |arguments: Arguments<Options>| match &arguments.path {
@@ -78,7 +80,7 @@ fn count(path: &Path, arguments: &Arguments<Options>) -> anyhow::Result<Counts> 
     let len = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let expected = len.div_ceil(TARGET.get() as u64);
     let run = Pipeline::extract(arguments.chunks(path)?.target(TARGET).split(Spaces)).monitor(&monitor);
-    let run = run.fold(Counter::new, Counter::add, Counter::merge).named("count");
+    let run = run.memory_budget(BUDGET).fold(Counter::new, Counter::add, Counter::merge).named("count");
     let report = bar::watch(&monitor, Some(expected), || run.run());
     let report = report.with_context(|| format!("`{}` could not be counted", path.display()))?;
     let (counter, report) = report.into_parts();

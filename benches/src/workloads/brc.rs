@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use gristmill::{Bytes, Chunks, Pipeline};
+use gristmill::{Chunks, Pipeline};
 use gristmill_brc::Tally;
 use memmap2::Mmap;
 use rayon::prelude::*;
@@ -18,7 +18,7 @@ use crate::data::brc::{CITIES, Measurements};
 use crate::data::make_missing;
 use crate::data::pieces::pieces;
 use crate::python::Program;
-use crate::workloads::Workload;
+use crate::workloads::{BUDGET, CHUNK, Workload};
 
 /// `compare -- brc`.
 pub const BRC: Workload = Workload { name: "brc", contests };
@@ -83,12 +83,12 @@ pub fn gristmill(path: &Path) -> Result<String, Failure> {
 
 /// A pipeline over a file that is read.
 fn gristmill_read(path: &Path) -> Result<String, Failure> {
-    run(Chunks::open(path)?.target(Bytes::kib(512)))
+    run(Chunks::open(path)?.target(CHUNK))
 }
 
 fn run(chunks: Chunks) -> Result<String, Failure> {
-    let run = Pipeline::extract(chunks.lines()).fold(Tally::new, Tally::add, Tally::merge);
-    answer(run.run()?.output)
+    let run = Pipeline::extract(chunks.lines()).memory_budget(BUDGET);
+    answer(run.fold(Tally::new, Tally::add, Tally::merge).run()?.output)
 }
 
 /// One thread.

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
-use gristmill::{Bytes, Chunks, Pipeline};
+use gristmill::{Chunks, Pipeline};
 use gristmill_word_count::{Case, Counter, Counts, Spaces, Words};
 use memmap2::Mmap;
 use rayon::prelude::*;
@@ -18,7 +18,7 @@ use crate::data::make_missing;
 use crate::data::pieces::pieces;
 use crate::data::words::{Text, VOCABULARY};
 use crate::python::Program;
-use crate::workloads::Workload;
+use crate::workloads::{BUDGET, CHUNK, Workload};
 
 /// `compare -- words`.
 pub const WORDS: Workload = Workload { name: "words", contests };
@@ -113,11 +113,11 @@ pub fn gristmill(path: &Path, mode: Mode) -> Result<Counts, Failure> {
 
 /// A pipeline over a file that is read.
 fn gristmill_read(path: &Path, mode: Mode) -> Result<Counts, Failure> {
-    run(Chunks::open(path)?.target(Bytes::kib(512)), mode)
+    run(Chunks::open(path)?.target(CHUNK), mode)
 }
 
 fn run(chunks: Chunks, mode: Mode) -> Result<Counts, Failure> {
-    let run = Pipeline::extract(chunks.split(Spaces));
+    let run = Pipeline::extract(chunks.split(Spaces)).memory_budget(BUDGET);
     let report = run.fold(Counter::new, Counter::add, Counter::merge).run()?;
     Ok(finish(report.output, mode))
 }
