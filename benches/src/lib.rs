@@ -16,6 +16,7 @@ pub mod measure;
 pub mod memory;
 pub mod options;
 pub mod page;
+pub mod python;
 pub mod report;
 pub mod resources;
 pub mod work;

@@ -10,11 +10,11 @@
 #![allow(clippy::print_stderr, reason = "it is a program: this is how it speaks")]
 
 use anyhow::{Context, ensure};
-use gristmill::{Bytes, Chunks, Monitor, Pipeline, Report};
-use gristmill_brc::{Piece, Tally, pieces};
+use gristmill::{Bytes, Monitor, Pipeline, Report};
+use gristmill_brc::Tally;
 use gristmill_examples::bar;
 use gristmill_examples::program::print;
-use gristmill_examples::text::{Arguments, line_of, open_map};
+use gristmill_examples::text::{Arguments, line_of};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,8 +32,10 @@ Options:
   --help   print this
 ";
 
-/// Bytes of a piece.
-const TARGET: Bytes = Bytes::mib(2);
+/// Bytes of a chunk.
+const TARGET: Bytes = Bytes::kib(512);
+/// What of a file that is read may be in flight: as much as fits in a cache.
+const BUDGET: Bytes = Bytes::mib(16);
 
 fn main() -> ExitCode {
     gristmill_examples::text::main(HELP, |arguments: Arguments<()>| match &arguments.path {
@@ -49,19 +51,10 @@ fn count(path: &Path, arguments: &Arguments<()>) -> anyhow::Result<Report<Tally>
     let monitor = Monitor::new();
     let len = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let expected = len.div_ceil(TARGET.get() as u64);
-    let report = if arguments.is_mapped {
-        // SAFETY: the user vouches for the file with `--mmap`; the help says so.
-        let file = unsafe { open_map(path) }?;
-        let run = Pipeline::extract(pieces(&file, TARGET.get())).named("cut").monitor(&monitor);
-        let run = run.fold(Tally::new, Tally::add, Tally::merge).named("tally");
-        bar::watch(&monitor, Some(expected), || run.run())
-    } else {
-        let chunks = Chunks::open(path)?.target(TARGET).lines();
-        let run = Pipeline::extract(chunks).named("read").monitor(&monitor);
-        let run = run.fold(Tally::new, |tally, chunk| tally.add(Piece::from(&chunk)), Tally::merge).named("tally");
-        bar::watch(&monitor, Some(expected), || run.run())
-    };
-    report.with_context(|| format!("`{}` could not be counted", path.display()))
+    let run = Pipeline::extract(arguments.chunks(path)?.target(TARGET).lines()).monitor(&monitor);
+    let run = run.memory_budget(BUDGET).fold(Tally::new, Tally::add, Tally::merge).named("tally");
+    bar::watch(&monitor, Some(expected), || run.run())
+        .with_context(|| format!("`{}` could not be counted", path.display()))
 }
 
 /// Prints the result and the report, and returns the result.

@@ -11,8 +11,8 @@
 use anyhow::{Context, ensure};
 use gristmill::prelude::*;
 use gristmill::{Bytes, Monitor, Report};
-use gristmill_examples::bar;
 use gristmill_examples::program::{end, print, refuse};
+use gristmill_examples::{bar, values};
 use gristmill_frames::{Clip, Format, FormatError, Frame, Histogram, Scaler, Writer};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,10 +27,10 @@ Usage: frames [OPTIONS] [INPUT OUTPUT]
 Without INPUT and OUTPUT it makes a clip, scales it in a temporary folder, and checks the result.
 
 Options:
-  --width N     columns of the result; rows follow (default: half of the input's)
-  --memory MIB  memory for frames in flight, in MiB (default: 256)
-  --mmap        map INPUT instead of reading it; nobody may change it meanwhile
-  -h, --help    this text
+  --width N       columns of the result; rows follow (default: half of the input's)
+  --memory BYTES  of frames in flight at most (default: 256MiB)
+  --mmap          map INPUT instead of reading it; nobody may change it meanwhile
+  -h, --help      this text
 ";
 
 #[derive(Debug)]
@@ -62,7 +62,7 @@ fn parse() -> Result<Option<Options>, lexopt::Error> {
     while let Some(arg) = parser.next()? {
         match arg {
             Long("width") => options.width = Some(parser.value()?.parse()?),
-            Long("memory") => options.memory = Bytes::mib(parser.value()?.parse()?),
+            Long("memory") => options.memory = values::bytes(&mut parser, "--memory")?,
             Long("mmap") => options.mmap = true,
             Short('h') | Long("help") => return Ok(None),
             Value(path) => paths.push(PathBuf::from(path)),

@@ -10,11 +10,11 @@
 #![allow(clippy::print_stderr, reason = "it is a program: this is how it speaks")]
 
 use anyhow::{Context, ensure};
-use gristmill::{Bytes, Chunks, Monitor, Pipeline, Report};
+use gristmill::{Bytes, Monitor, Pipeline, Report};
 use gristmill_examples::bar;
 use gristmill_examples::program::print;
-use gristmill_examples::text::{self, Arguments, open_map};
-use gristmill_word_count::{Case, Counter, Counts, Words, pieces};
+use gristmill_examples::text::{self, Arguments};
+use gristmill_word_count::{Case, Counter, Counts, Spaces, Words};
 use lexopt::{Parser, ValueExt};
 use std::fmt::Write;
 use std::path::Path;
@@ -62,8 +62,10 @@ impl text::Options for Options {
     }
 }
 
-/// Bytes of a piece.
-const TARGET: Bytes = Bytes::mib(1);
+/// Bytes of a chunk.
+const TARGET: Bytes = Bytes::kib(512);
+/// What of a file that is read may be in flight: as much as fits in a cache.
+const BUDGET: Bytes = Bytes::mib(16);
 
 fn main() -> ExitCode {
     text::main(HELP, |arguments: Arguments<Options>| match &arguments.path {
@@ -77,18 +79,9 @@ fn count(path: &Path, arguments: &Arguments<Options>) -> anyhow::Result<Counts> 
     let monitor = Monitor::new();
     let len = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let expected = len.div_ceil(TARGET.get() as u64);
-    let report = if arguments.is_mapped {
-        // SAFETY: the user vouches for the file with `--mmap`; the help says so.
-        let file = unsafe { open_map(path) }?;
-        let run = Pipeline::extract(pieces(&file, TARGET.get())).named("cut").monitor(&monitor);
-        let run = run.fold(Counter::new, Counter::add, Counter::merge).named("count");
-        bar::watch(&monitor, Some(expected), || run.run())
-    } else {
-        let chunks = Chunks::open(path)?.target(TARGET).lines();
-        let run = Pipeline::extract(chunks).named("read").monitor(&monitor);
-        let run = run.fold(Counter::new, Counter::add, Counter::merge).named("count");
-        bar::watch(&monitor, Some(expected), || run.run())
-    };
+    let run = Pipeline::extract(arguments.chunks(path)?.target(TARGET).split(Spaces)).monitor(&monitor);
+    let run = run.memory_budget(BUDGET).fold(Counter::new, Counter::add, Counter::merge).named("count");
+    let report = bar::watch(&monitor, Some(expected), || run.run());
     let report = report.with_context(|| format!("`{}` could not be counted", path.display()))?;
     let (counter, report) = report.into_parts();
     let Options { top, words, case } = arguments.options;

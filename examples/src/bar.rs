@@ -13,10 +13,14 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// nothing of it. If standard error is not a terminal there is neither a bar nor a thread. With `None` for the number
 /// expected, there is a count and no bar.
 pub fn watch<T>(monitor: &Monitor, expected: Option<u64>, run: impl FnOnce() -> T) -> T {
-    watch_saying(monitor, expected, |_| String::new(), run)
+    let say = |snapshot: &Report| match expected {
+        Some(_) => String::new(),
+        None => format!("{} pieces", snapshot.totals().extracted),
+    };
+    watch_saying(monitor, expected, say, run)
 }
 
-/// [`watch`], with a few words beside the bar.
+/// [`watch`], with a few words beside the bar, or instead of it.
 pub fn watch_saying<T>(
     monitor: &Monitor,
     expected: Option<u64>,
@@ -47,7 +51,7 @@ pub fn watch_saying<T>(
 fn bar(expected: Option<u64>) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(expected, ProgressDrawTarget::stderr());
     let template =
-        if expected.is_some() { "{bar:40} {percent:>3}%  {msg}  {elapsed}" } else { "{pos} pieces  {msg}  {elapsed}" };
+        if expected.is_some() { "{bar:40} {percent:>3}%  {msg}  {elapsed}" } else { "{spinner} {msg}  {elapsed}" };
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,

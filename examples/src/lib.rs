@@ -22,3 +22,4 @@ pub mod hash_tree;
 pub mod program;
 pub mod sqrt_sum;
 pub mod text;
+pub mod values;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use gristmill::{Bytes, Chunks, Pipeline};
-use gristmill_brc::{Piece, Tally, pieces};
+use gristmill::{Chunks, Pipeline};
+use gristmill_brc::Tally;
 use memmap2::Mmap;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -16,12 +16,21 @@ use rustc_hash::FxHashMap;
 use crate::contest::{Contest, Entrant, Failure, Setup};
 use crate::data::brc::{CITIES, Measurements};
 use crate::data::make_missing;
-use crate::workloads::Workload;
+use crate::data::pieces::pieces;
+use crate::python::Program;
+use crate::workloads::{BUDGET, CHUNK, Workload};
 
 /// `compare -- brc`.
 pub const BRC: Workload = Workload { name: "brc", contests };
 
-/// Bytes of a piece: large enough that a hand-over costs nothing, small enough that all finish together.
+/// What polars and duckdb run.
+const PYTHON: Program = Program {
+    code: include_str!("../../python/brc.py"),
+    options: &[],
+    answer: |printed| Ok(printed.trim_end().to_owned()),
+};
+
+/// Bytes of a piece of those that cut by hand: large enough that a hand-over costs nothing, small enough that all finish together.
 const TARGET: usize = 2 << 20;
 
 /// Few stations with short names, and many with names of up to 100 bytes.
@@ -44,7 +53,7 @@ fn contest(case: &str, setup: &Setup, measurements: Measurements) -> Result<Cont
         let path = PathBuf::clone(&path);
         Entrant::new(name, move || run(&path))
     };
-    let entrants = vec![
+    let mut entrants = vec![
         entrant("gristmill", gristmill),
         entrant("gristmill-read", gristmill_read),
         entrant("sequential", sequential),
@@ -52,6 +61,7 @@ fn contest(case: &str, setup: &Setup, measurements: Measurements) -> Result<Cont
         entrant("rayon", rayon),
         entrant("rayon-plain", rayon_plain),
     ];
+    entrants.extend(PYTHON.entrants(&path));
     Ok(Contest { case: case.to_owned(), items: rows, entrants })
 }
 
@@ -67,16 +77,18 @@ fn map(path: &Path) -> Result<Mmap, Failure> {
 ///
 /// If the file cannot be read or has a bad row.
 pub fn gristmill(path: &Path) -> Result<String, Failure> {
-    let file = map(path)?;
-    let run = Pipeline::extract(pieces(&file, TARGET)).fold(Tally::new, Tally::add, Tally::merge);
-    answer(run.run()?.output)
+    // SAFETY: as in `map`.
+    run(unsafe { Chunks::map(path) }?)
 }
 
 /// A pipeline over a file that is read.
 fn gristmill_read(path: &Path) -> Result<String, Failure> {
-    let chunks = Chunks::open(path)?.target(Bytes::kib(512)).lines();
-    let run = Pipeline::extract(chunks).fold(Tally::new, |tally, chunk| tally.add(Piece::from(&chunk)), Tally::merge);
-    answer(run.run()?.output)
+    run(Chunks::open(path)?.target(CHUNK))
+}
+
+fn run(chunks: Chunks) -> Result<String, Failure> {
+    let run = Pipeline::extract(chunks.lines()).memory_budget(BUDGET);
+    answer(run.fold(Tally::new, Tally::add, Tally::merge).run()?.output)
 }
 
 /// One thread.
@@ -87,7 +99,7 @@ fn gristmill_read(path: &Path) -> Result<String, Failure> {
 pub fn sequential(path: &Path) -> Result<String, Failure> {
     let file = map(path)?;
     let mut tally = Tally::new();
-    tally.add(&file[..]);
+    tally.add_lines(&file, 0);
     answer(tally)
 }
 
@@ -104,7 +116,7 @@ pub fn threads(path: &Path) -> Result<String, Failure> {
         let tallies = (0..workers).map(|_| receiver.clone()).map(|receiver| {
             scope.spawn(move || {
                 let mut tally = Tally::new();
-                receiver.iter().for_each(|piece: Piece<'_>| tally.add(piece));
+                receiver.iter().for_each(|(offset, lines)| tally.add_lines(lines, offset));
                 tally
             })
         });
@@ -125,8 +137,8 @@ pub fn threads(path: &Path) -> Result<String, Failure> {
 pub fn rayon(path: &Path) -> Result<String, Failure> {
     let file = map(path)?;
     let pieces: Vec<_> = pieces(&file, TARGET).collect();
-    let add = |mut tally: Tally, piece: &Piece<'_>| {
-        tally.add(*piece);
+    let add = |mut tally: Tally, (offset, lines): &(u64, &[u8])| {
+        tally.add_lines(lines, *offset);
         tally
     };
     // A table for each eighth of the work of a thread, not for each piece.
@@ -150,7 +162,7 @@ type Plain = (f64, f64, f64, u64);
 fn rayon_plain(path: &Path) -> Result<String, Failure> {
     let file = map(path)?;
     let pieces: Vec<_> = pieces(&file, TARGET).collect();
-    let maps = pieces.par_iter().try_fold(FxHashMap::default, |stations, piece| plain(stations, piece.bytes()));
+    let maps = pieces.par_iter().try_fold(FxHashMap::default, |stations, (_, lines)| plain(stations, lines));
     let stations: FxHashMap<&str, Plain> = maps.try_reduce(FxHashMap::default, |mut left, right| {
         right.into_iter().for_each(|(name, stats)| add_plain(&mut left, name, stats));
         Ok(left)

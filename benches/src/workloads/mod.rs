@@ -7,7 +7,14 @@ pub mod hash;
 pub mod sqrt_sum;
 pub mod words;
 
+use gristmill::Bytes;
+
 use crate::contest::{Contest, Failure, Setup};
+
+/// Of a file that is read, so much at a time: it stays in a core's second cache until it is worked on.
+const CHUNK: Bytes = Bytes::kib(512);
+/// How much of a file that is read is in flight at most. More leaves the third cache, and costs a quarter of the time.
+const BUDGET: Bytes = Bytes::mib(16);
 
 /// A workload that `compare` knows by name.
 #[derive(Debug)]

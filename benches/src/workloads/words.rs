@@ -7,21 +7,23 @@ use std::fs::File;
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
-use gristmill::{Bytes, Chunks, Pipeline};
-use gristmill_word_count::{Case, Counter, Counts, Words, pieces};
+use gristmill::{Chunks, Pipeline};
+use gristmill_word_count::{Case, Counter, Counts, Spaces, Words};
 use memmap2::Mmap;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use crate::contest::{Contest, Entrant, Failure, Setup};
 use crate::data::make_missing;
+use crate::data::pieces::pieces;
 use crate::data::words::{Text, VOCABULARY};
-use crate::workloads::Workload;
+use crate::python::Program;
+use crate::workloads::{BUDGET, CHUNK, Workload};
 
 /// `compare -- words`.
 pub const WORDS: Workload = Workload { name: "words", contests };
 
-/// Bytes of a piece: large enough that a hand-over costs nothing, small enough that all finish together.
+/// Bytes of a piece of those that cut by hand: large enough that a hand-over costs nothing, small enough that all finish together.
 const TARGET: usize = 1 << 20;
 /// The most frequent words that an answer names.
 const TOP: usize = 20;
@@ -55,14 +57,35 @@ fn entrants(path: &Path, mode: Mode) -> Vec<Entrant> {
         let path = PathBuf::from(path);
         Entrant::new(name, move || run(&path, mode))
     };
-    vec![
+    let mut entrants = vec![
         entrant("gristmill", |path, mode| Ok(answer(&gristmill(path, mode)?))),
         entrant("gristmill-read", |path, mode| Ok(answer(&gristmill_read(path, mode)?))),
         entrant("sequential", sequential),
         entrant("threads", threads),
         entrant("rayon", rayon),
         entrant("rayon-counter", |path, mode| Ok(answer(&rayon_counter(path, mode)?))),
-    ]
+    ];
+    entrants.extend(python(mode).entrants(path));
+    entrants
+}
+
+/// What polars and duckdb run.
+fn python(mode: Mode) -> Program {
+    let options: &[&str] = match mode {
+        Mode::Ascii => &["kept"],
+        Mode::Unicode => &["lowered"],
+    };
+    Program { code: include_str!("../../python/words.py"), options, answer: printed_answer }
+}
+
+/// The answer for a list of words with their counts.
+fn printed_answer(list: &str) -> Result<String, Failure> {
+    let mut counts = Plain::default();
+    for line in list.lines() {
+        let (word, count) = line.split_once(' ').ok_or("a word without a count")?;
+        counts.insert(word, count.parse()?);
+    }
+    Ok(plain_answer(&counts))
 }
 
 /// A map of the file.
@@ -84,15 +107,17 @@ fn finish(counter: Counter, mode: Mode) -> Counts {
 ///
 /// If the file cannot be read.
 pub fn gristmill(path: &Path, mode: Mode) -> Result<Counts, Failure> {
-    let file = map(path)?;
-    let run = Pipeline::extract(pieces(&file, TARGET));
-    let report = run.fold(Counter::new, Counter::add, Counter::merge).run()?;
-    Ok(finish(report.output, mode))
+    // SAFETY: as in `map`.
+    run(unsafe { Chunks::map(path) }?, mode)
 }
 
 /// A pipeline over a file that is read.
 fn gristmill_read(path: &Path, mode: Mode) -> Result<Counts, Failure> {
-    let run = Pipeline::extract(Chunks::open(path)?.target(Bytes::kib(512)).lines());
+    run(Chunks::open(path)?.target(CHUNK), mode)
+}
+
+fn run(chunks: Chunks, mode: Mode) -> Result<Counts, Failure> {
+    let run = Pipeline::extract(chunks.split(Spaces)).memory_budget(BUDGET);
     let report = run.fold(Counter::new, Counter::add, Counter::merge).run()?;
     Ok(finish(report.output, mode))
 }
@@ -101,7 +126,7 @@ fn gristmill_read(path: &Path, mode: Mode) -> Result<Counts, Failure> {
 fn rayon_counter(path: &Path, mode: Mode) -> Result<Counts, Failure> {
     let file = map(path)?;
     let pieces: Vec<_> = pieces(&file, TARGET).collect();
-    let add = |mut counter: Counter, piece: &&[u8]| {
+    let add = |mut counter: Counter, (_, piece): &(u64, &[u8])| {
         counter.add(piece);
         counter
     };
@@ -193,9 +218,9 @@ fn on_threads<'a, K: Eq + Hash + Send>(
     let workers = std::thread::available_parallelism()?.get();
     let (sender, receiver) = crossbeam_channel::bounded(2 * workers);
     std::thread::scope(|scope| {
-        let counting = (0..workers)
-            .map(|_| receiver.clone())
-            .map(|receiver| scope.spawn(move || receiver.iter().fold(Plain::default(), count)));
+        let counting = (0..workers).map(|_| receiver.clone()).map(|receiver| {
+            scope.spawn(move || receiver.iter().fold(Plain::default(), |counts, (_, piece)| count(counts, piece)))
+        });
         let counting: Vec<_> = counting.collect();
         pieces(text, TARGET).try_for_each(|piece| sender.send(piece)).map_err(|_| "all threads have ended")?;
         drop(sender);
@@ -207,7 +232,7 @@ fn on_rayon<'a, K: Eq + Hash + Send>(text: &'a [u8], count: fn(Plain<K>, &'a [u8
     let pieces: Vec<_> = pieces(text, TARGET).collect();
     // As in `rayon_counter`, where it helps as well.
     let least = pieces.len() / (8 * rayon::current_num_threads());
-    let counts = pieces.par_iter().with_min_len(least).fold(Plain::default, |counts, piece| count(counts, piece));
+    let counts = pieces.par_iter().with_min_len(least).fold(Plain::default, |counts, (_, piece)| count(counts, piece));
     counts.reduce(Plain::default, plain_merged)
 }
 

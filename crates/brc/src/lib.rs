@@ -1,15 +1,16 @@
 //! The One Billion Row Challenge: min, mean and max temperature per weather station, from lines of
 //! `station;temperature`.
 //!
-//! [`Tally`] is the accumulator of a [`fold`](gristmill::Pipeline::fold); each worker has one. It takes pieces of a file
-//! that end where lines end, read ([`Chunks`](gristmill::Chunks)) or in memory already ([`pieces`]).
+//! [`Tally`] is the accumulator of a [`fold`](gristmill::Pipeline::fold); each worker has one. It takes the
+//! [lines](gristmill::Chunks::lines) of a file, read or mapped.
 //!
 //! ```
-//! use gristmill::prelude::*;
-//! use gristmill_brc::{Tally, pieces};
+//! use gristmill::{Chunks, prelude::*};
+//! use gristmill_brc::Tally;
 //!
-//! let text = b"Oslo;-1.5\nBern;12.0\nOslo;3.0\n";
-//! let report = Pipeline::extract(pieces(text, 1 << 20))
+//! # let path = std::env::temp_dir().join("gristmill-doc-brc.txt");
+//! std::fs::write(&path, "Oslo;-1.5\nBern;12.0\nOslo;3.0\n")?;
+//! let report = Pipeline::extract(Chunks::open(&path)?.lines())
 //!     .fold(Tally::new, Tally::add, Tally::merge)
 //!     .run()?;
 //! let summary = report.output.finish()?;
@@ -30,7 +31,6 @@
 
 mod bad_row;
 mod number;
-mod piece;
 mod row;
 #[allow(unsafe_code, reason = "the instructions of one kind of machine")]
 mod scan;
@@ -41,7 +41,6 @@ mod tally;
 mod tenths;
 
 pub use bad_row::{BadRow, Reason};
-pub use piece::{Piece, Pieces, pieces};
 pub use stats::Stats;
 pub use summary::Summary;
 pub use tally::Tally;

@@ -1,11 +1,11 @@
 //! What a worker counts.
 
 use crate::bad_row::BadRow;
-use crate::piece::Piece;
 use crate::row;
 use crate::scan::Portable;
 use crate::summary::Summary;
 use crate::table::Table;
+use gristmill::Chunk;
 
 #[cfg(target_arch = "x86_64")]
 use crate::scan::Avx2;
@@ -60,19 +60,25 @@ impl Tally {
         Tally { table: Table::new(), kernel, bad: None }
     }
 
-    /// Adds the rows of a piece: whole lines, of which the last need not end.
-    pub fn add<'a>(&mut self, piece: impl Into<Piece<'a>>) {
-        let piece = piece.into();
-        if self.bad.as_ref().is_some_and(|bad| bad.offset <= piece.offset()) {
+    /// Adds the rows of a chunk: whole lines, of which the last need not end.
+    #[expect(clippy::needless_pass_by_value, reason = "a fold hands its items over")]
+    pub fn add(&mut self, chunk: Chunk) {
+        self.add_lines(&chunk, chunk.offset());
+    }
+
+    /// Adds rows that begin at byte `offset` of a file, which an error will say: whole lines, of which the last need not
+    /// end.
+    pub fn add_lines(&mut self, lines: &[u8], offset: u64) {
+        if self.bad.as_ref().is_some_and(|bad| bad.offset <= offset) {
             return;
         }
         let is_good = match self.kernel {
             #[cfg(target_arch = "x86_64")]
-            Kernels::Avx2(kernel) => kernel.scan(piece.bytes(), &mut self.table),
-            Kernels::Portable => Portable.scan(piece.bytes(), &mut self.table),
+            Kernels::Avx2(kernel) => kernel.scan(lines, &mut self.table),
+            Kernels::Portable => Portable.scan(lines, &mut self.table),
         };
         if !is_good {
-            self.bad = first_bad_row(&piece);
+            self.bad = first_bad_row(lines, offset);
         }
     }
 
@@ -103,14 +109,14 @@ impl Tally {
     }
 }
 
-/// Reads a piece again, slowly, to say where it is wrong.
-fn first_bad_row(piece: &Piece<'_>) -> Option<BadRow> {
+/// Reads lines again, slowly, to say where they are wrong.
+fn first_bad_row(lines: &[u8], offset: u64) -> Option<BadRow> {
     let mut at = 0;
-    while at < piece.bytes().len() {
-        let rest = &piece.bytes()[at..];
+    while at < lines.len() {
+        let rest = &lines[at..];
         match row::read(rest) {
             Ok(row) => at += row.len,
-            Err(reason) => return Some(BadRow::new(piece.offset() + at as u64, reason, row::first_line(rest).0)),
+            Err(reason) => return Some(BadRow::new(offset + at as u64, reason, row::first_line(rest).0)),
         }
     }
     None

@@ -1,7 +1,8 @@
 //! The tally against a plain reader of lines.
 
-use gristmill::prelude::*;
-use gristmill_brc::{Piece, Reason, Tally, pieces};
+use gristmill::chunk::{Delimited, Splitter};
+use gristmill::{Chunk, Chunks, prelude::*};
+use gristmill_brc::{Reason, Tally};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -46,12 +47,23 @@ fn answer(tally: Tally) -> Result<String, u64> {
     tally.finish().map(|summary| summary.to_string()).map_err(|bad| bad.offset())
 }
 
+/// Chunks of about `target` bytes that end where lines end.
+fn chunks(text: &[u8], target: usize) -> Vec<Chunk> {
+    let (whole, mut chunks, mut start) = (Chunk::from(text.to_vec()), Vec::new(), 0);
+    while start < text.len() {
+        let len = Delimited(b'\n').last(&text[start..], target).unwrap().unwrap_or(text.len() - start);
+        chunks.push(whole.slice(start..start + len));
+        start += len;
+    }
+    chunks
+}
+
 fn check(text: &[u8], target: usize) {
     let expected = expected(text);
     for make in LOOPS {
         let mut tallies = [make(), make(), make()];
-        for (index, piece) in pieces(text, target).enumerate() {
-            tallies[index % 3].add(piece);
+        for (index, chunk) in chunks(text, target).into_iter().enumerate() {
+            tallies[index % 3].add(chunk);
         }
         let merged = tallies.into_iter().reduce(|mut left, right| {
             left.merge(right);
@@ -133,7 +145,7 @@ fn names_of_every_length_are_told_apart() {
     check(text.as_bytes(), 700);
     for make in LOOPS {
         let mut tally = make();
-        tally.add(text.as_bytes());
+        tally.add_lines(text.as_bytes(), 0);
         let summary = tally.finish().unwrap();
         assert_eq!((summary.len(), summary.rows()), (200, 1_000));
         assert!(summary.iter().all(|(_, stats)| stats.count() == 5));
@@ -146,8 +158,8 @@ fn the_table_grows_with_the_stations() {
         (0..40_000).map(|number| format!("station number {:>1$};{2}.0\n", number, number % 30, number % 9)).collect();
     for make in LOOPS {
         let mut tally = make();
-        tally.add(text.as_bytes());
-        tally.add(text.as_bytes());
+        tally.add_lines(text.as_bytes(), 0);
+        tally.add_lines(text.as_bytes(), 0);
         let summary = tally.finish().unwrap();
         assert_eq!((summary.len(), summary.rows()), (40_000, 80_000));
     }
@@ -173,16 +185,16 @@ fn a_bad_row_is_shown_with_its_place_and_reason() {
     for (line, reason, message) in cases {
         for make in LOOPS {
             let mut tally = make();
-            tally.add(format!("a;1.0\n{line}").as_bytes());
+            tally.add_lines(format!("a;1.0\n{line}").as_bytes(), 0);
             let bad = tally.finish().unwrap_err();
             assert_eq!((bad.reason(), bad.to_string()), (reason, message.to_owned()));
         }
     }
     let mut tally = Tally::new();
-    tally.add(&b"\xff;1.0\n"[..]);
+    tally.add_lines(&b"\xff;1.0\n"[..], 0);
     assert_eq!(tally.finish().unwrap_err().reason(), Reason::NotUtf8);
     let mut tally = Tally::new();
-    tally.add("ä".repeat(10_000).as_bytes());
+    tally.add_lines("ä".repeat(10_000).as_bytes(), 0);
     assert_eq!(
         tally.finish().unwrap_err().to_string().chars().count(),
         "no `;` in the line at byte 0: `…`".chars().count() + 120
@@ -195,18 +207,21 @@ fn the_error_of_a_run_is_that_of_the_first_bad_line() {
     text[6_000] = b'\n';
     text[30_000] = b'\n';
     for workers in 1..=4 {
-        let run = Pipeline::extract(pieces(&text, 500)).workers(workers);
+        let run = Pipeline::extract(chunks(&text, 500).into_iter()).workers(workers);
         let report = run.fold(Tally::new, Tally::add, Tally::merge).run().unwrap();
         assert_eq!(answer(report.output), Err(6_000), "{workers} workers");
     }
 }
 
 #[test]
-fn files_that_are_read_give_what_mapped_ones_give() {
+fn files_are_read_and_mapped() {
     let text: String = (0..5_000).map(|number| format!("s{};{}.5\n", number % 7, number % 80)).collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &text).unwrap();
-    let chunks = gristmill::Chunks::open(file.path()).unwrap().target(Bytes::new(1_000)).lines();
-    let run = Pipeline::extract(chunks).fold(Tally::new, |tally, chunk| tally.add(Piece::from(&chunk)), Tally::merge);
-    assert_eq!(answer(run.run().unwrap().output), expected(text.as_bytes()));
+    // SAFETY: nobody else knows the file.
+    for origin in [Chunks::open(file.path()), unsafe { Chunks::map(file.path()) }] {
+        let run = Pipeline::extract(origin.unwrap().target(Bytes::new(1_000)).lines());
+        let report = run.fold(Tally::new, Tally::add, Tally::merge).run().unwrap();
+        assert_eq!(answer(report.output), expected(text.as_bytes()));
+    }
 }

@@ -74,7 +74,9 @@ impl<'a> Files<'a> {
     pub fn walk_links<P: AsRef<Path>>(roots: impl IntoIterator<Item = P>, algorithm: Algorithm, links: Links) -> Self {
         let roots: Vec<PathBuf> = roots.into_iter().map(|root| root.as_ref().to_owned()).collect();
         let entries = roots.into_iter().flat_map(move |root| {
-            let walk = WalkDir::new(&root).follow_links(links == Links::Follow).sort_by_file_name();
+            let walk = WalkDir::new(&root).follow_links(links == Links::Follow);
+            // As by name, since all are in one directory; to ask each for its name is half of the time of the walk.
+            let walk = walk.sort_by(|left, right| left.path().as_os_str().cmp(right.path().as_os_str()));
             walk.into_iter().filter_map(move |entry| look_at(entry, &root))
         });
         let tasks = entries.enumerate().map(move |(place, (path, sight))| {

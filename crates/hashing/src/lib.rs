@@ -16,8 +16,9 @@
 //! # Sizes
 //!
 //! A file below 256 KiB is read with one system call, larger ones in blocks of so much: a block stays in the cache of a
-//! core until it is hashed. For BLAKE3 a file above 8 MiB is cut into pieces of 8 MiB or more, which the threads of the
-//! rayon pool share: those that are idle take pieces, and the worker that has the file does the rest.
+//! core until it is hashed. For BLAKE3 a file above 8 MiB is cut into pieces of 8 MiB, and smaller ones towards its end,
+//! which the threads of the rayon pool share: those that are idle take pieces, and the worker that has the file does the
+//! rest.
 //!
 //! # Where to run it
 //!

@@ -112,8 +112,8 @@ fn contents(
     if let Some(bytes) = read::at_once(file, len, buffer)? {
         return Ok((algorithm.hash(bytes), len));
     }
-    if let Some(piece) = split::piece_for(len).filter(|_| algorithm.is_splittable()) {
-        return Ok((split::hash(file, len, piece, origin, buffer)?.into(), len));
+    if algorithm.is_splittable() && split::is_worth_it(len) {
+        return Ok((split::hash(file, len, origin, buffer)?.into(), len));
     }
     let mut stream = Stream::new(algorithm);
     match read::each_block(file, origin, 0, u64::MAX, len, buffer, |block| stream.update(block)) {

@@ -1,6 +1,6 @@
 //! From what lies between white space of ASCII to words.
 
-use crate::piece::is_space;
+use crate::space::is_space;
 use crate::table::Table;
 
 /// What a word is.

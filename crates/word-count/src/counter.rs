@@ -29,13 +29,13 @@ impl Counter {
         Counter { tables: vec![Table::new()] }
     }
 
-    /// Counts the words of a piece, whose beginning and end are borders of words.
-    pub fn add(&mut self, piece: impl AsRef<[u8]>) {
+    /// Counts the words of a chunk, whose beginning and end are borders of words.
+    pub fn add(&mut self, chunk: impl AsRef<[u8]>) {
         if self.tables.is_empty() {
             self.tables.push(Table::new());
         }
         if let Some(table) = self.tables.first_mut() {
-            scan::count(piece.as_ref(), table);
+            scan::count(chunk.as_ref(), table);
         }
     }
 

@@ -1,20 +1,21 @@
 //! Counting words: map-reduce over text, on every core.
 //!
-//! [`Counter`] is the accumulator of a [`fold`](gristmill::Pipeline::fold); each worker has one. It takes pieces of a file
-//! that end where a word ends, read ([`Chunks`](gristmill::Chunks)) or in memory already ([`pieces`]).
+//! [`Counter`] is the accumulator of a [`fold`](gristmill::Pipeline::fold); each worker has one. It takes chunks of a
+//! file that end where a word ends, which [`Spaces`] sees to.
 //! [`finish`](Counter::finish) merges what the workers have, in parallel.
 //!
 //! ```
-//! use gristmill::prelude::*;
-//! use gristmill_word_count::{Case, Counter, Words, pieces};
+//! use gristmill::{Chunks, prelude::*};
+//! use gristmill_word_count::{Case, Counter, Spaces, Words};
 //!
-//! let text = "The mill, the grist and THE flour";
-//! let report = Pipeline::extract(pieces(text.as_bytes(), 1 << 20))
+//! # let path = std::env::temp_dir().join("gristmill-doc-words.txt");
+//! std::fs::write(&path, "The mill, the grist and THE flour")?;
+//! let report = Pipeline::extract(Chunks::open(&path)?.split(Spaces))
 //!     .fold(Counter::new, Counter::add, Counter::merge)
 //!     .run()?;
 //! let counts = report.output.finish(Words::Unicode, Case::Lowered);
 //! assert_eq!(counts.top(2), [(&b"the"[..], 3), (&b"and"[..], 1)]);
-//! # Ok::<(), gristmill::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # How
@@ -32,12 +33,12 @@ mod canon;
 mod counter;
 mod counts;
 mod hash;
-mod piece;
 #[allow(unsafe_code, reason = "the instructions of one kind of machine")]
 mod scan;
+mod space;
 mod table;
 
 pub use canon::{Case, Words};
 pub use counter::Counter;
 pub use counts::Counts;
-pub use piece::{Pieces, pieces};
+pub use space::Spaces;

@@ -1,7 +1,8 @@
 //! The counter against a plain map.
 
-use gristmill::prelude::*;
-use gristmill_word_count::{Case, Counter, Counts, Words, pieces};
+use gristmill::chunk::Splitter;
+use gristmill::{Chunks, prelude::*};
+use gristmill_word_count::{Case, Counter, Counts, Spaces, Words};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -41,10 +42,21 @@ fn sorted(counts: &Counts) -> BTreeMap<Vec<u8>, u64> {
     sorted
 }
 
+/// Pieces of about `target` bytes that cut no word.
+fn pieces(text: &[u8], target: usize) -> Vec<&[u8]> {
+    let (mut pieces, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(Spaces.last(rest, target).unwrap().unwrap_or(rest.len()));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
+}
+
 /// Counts pieces with three counters in turn, and merges them.
 fn counted(text: &[u8], target: usize) -> Counter {
     let mut counters = [Counter::new(), Counter::new(), Counter::new()];
-    for (index, piece) in pieces(text, target).enumerate() {
+    for (index, piece) in pieces(text, target).into_iter().enumerate() {
         counters[index % 3].add(piece);
     }
     let mut merged = Counter::default();
@@ -82,6 +94,19 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #[test]
+    fn pieces_cut_no_word(text in "[a\\n ]{0,100}", target in 0usize..40) {
+        let pieces = pieces(text.as_bytes(), target);
+        prop_assert_eq!(pieces.concat(), text.as_bytes());
+        for piece in pieces.iter().rev().skip(1) {
+            let ends = piece.iter().enumerate().filter(|(_, byte)| **byte != b'a').map(|(at, _)| at + 1);
+            let ends: Vec<usize> = ends.collect();
+            // As large as may be, or the first word.
+            prop_assert_eq!(ends.last(), Some(&piece.len()));
+            prop_assert!(piece.len() <= target || ends.len() == 1);
+        }
+    }
+
     #[test]
     fn a_counter_counts_what_a_plain_map_counts(text in text(), target in 1usize..3_000) {
         check(text.as_bytes(), target);
@@ -130,8 +155,23 @@ fn the_result_does_not_depend_on_the_workers() {
     let text: String = (0..50_000u64).map(|number| format!("w{} ", number * number % 977)).collect();
     let expected = expected(text.as_bytes(), Words::Ascii, Case::Kept);
     for workers in 1..=4 {
-        let run = Pipeline::extract(pieces(text.as_bytes(), 1_000)).workers(workers);
+        let run = Pipeline::extract(pieces(text.as_bytes(), 1_000).into_iter()).workers(workers);
         let report = run.fold(Counter::new, Counter::add, Counter::merge).run().unwrap();
         assert_eq!(sorted(&report.output.finish(Words::Ascii, Case::Kept)), expected, "{workers} workers");
+    }
+}
+
+#[test]
+fn files_are_read_and_mapped() {
+    let text = "one, two, three ".repeat(500) + &"x".repeat(3_000) + "\tend";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &text).unwrap();
+    // SAFETY: nobody else knows the file.
+    for origin in [Chunks::open(file.path()), unsafe { Chunks::map(file.path()) }] {
+        let run = Pipeline::extract(origin.unwrap().target(Bytes::new(1_000)).split(Spaces));
+        let report = run.fold(Counter::new, Counter::add, Counter::merge).run().unwrap();
+        assert!(report.totals().extracted >= 6, "{report}");
+        let counts = report.output.finish(Words::Ascii, Case::Kept);
+        assert_eq!(sorted(&counts), expected(text.as_bytes(), Words::Ascii, Case::Kept));
     }
 }

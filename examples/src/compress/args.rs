@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::values;
 use gristmill::Bytes;
 use gristmill_compress::{Encoding, Existing, Format};
 use lexopt::{Arg, Parser, ValueExt};
@@ -68,9 +69,6 @@ pub struct Options {
     pub workers: Option<usize>,
 }
 
-/// The most workers that are taken for a serious wish.
-const MOST_WORKERS: usize = 1_024;
-
 /// What was said, as it was said.
 #[derive(Default)]
 struct Said {
@@ -98,11 +96,11 @@ pub fn parse(arguments: impl IntoIterator<Item: Into<OsString>>) -> Result<Comma
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             Arg::Long("format") => said.format = Some(format(&parser.value()?.string()?)?),
             Arg::Long("level") => said.level = Some(number(&parser.value()?.string()?, "--level")?),
-            Arg::Long("block") => said.block = Some(bytes(&parser.value()?.string()?, "--block")?),
-            Arg::Long("memory") => said.memory = Some(bytes(&parser.value()?.string()?, "--memory")?),
+            Arg::Long("block") => said.block = Some(values::bytes(&mut parser, "--block")?),
+            Arg::Long("memory") => said.memory = Some(values::bytes(&mut parser, "--memory")?),
             Arg::Long("no-checksum") => said.no_checksum = true,
             Arg::Long("force") => said.force = true,
-            Arg::Long("workers") => said.workers = Some(workers(&parser.value()?.string()?)?),
+            Arg::Long("workers") => said.workers = Some(values::threads(&mut parser, "--workers")?),
             Arg::Long("output") | Arg::Short('o') => said.output = Some(parser.value()?),
             Arg::Value(path) if said.input.is_none() && !path.is_empty() => said.input = Some(path),
             unknown => return Err(unknown.unexpected()),
@@ -154,30 +152,6 @@ fn number(text: &str, option: &str) -> Result<i32, lexopt::Error> {
     text.parse().map_err(|_| format!("{option} must be a number, not `{text}`").into())
 }
 
-fn workers(text: &str) -> Result<usize, lexopt::Error> {
-    match text.parse() {
-        Ok(workers @ 1..=MOST_WORKERS) => Ok(workers),
-        _ => Err(format!("--workers must be a number from 1 to {MOST_WORKERS}, not `{text}`").into()),
-    }
-}
-
-fn bytes(text: &str, option: &str) -> Result<Bytes, lexopt::Error> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit.trim_start() {
-        "" | "B" => Some(0),
-        "KiB" | "K" => Some(10),
-        "MiB" | "M" => Some(20),
-        "GiB" | "G" => Some(30),
-        _ => None,
-    };
-    let bytes = number.parse::<usize>().ok().zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift));
-    match bytes {
-        Some(bytes @ 1..) => Ok(Bytes::new(bytes)),
-        _ => Err(format!("{option} must be a number of bytes above zero, such as 64MiB, not `{text}`").into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,8 +183,7 @@ mod tests {
             ["--format", "rar"],
             ["--level", "high"],
             ["--block", "0"],
-            ["--block", "2 parsecs"],
-            ["--memory", "99999999999999999999G"],
+            ["--memory", "0"],
             ["--workers", "0"],
             ["--output", ""],
             ["--levle", "3"],

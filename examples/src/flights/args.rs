@@ -3,8 +3,9 @@
 use super::database::Existing;
 use super::source::Input;
 use super::tables::shipped;
+use crate::values;
 use gristmill::Bytes;
-use lexopt::{Arg, Parser, ValueExt};
+use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -52,9 +53,6 @@ pub struct Options {
     pub resume: bool,
 }
 
-/// The most workers that are taken for a serious wish.
-const MOST_WORKERS: usize = 1_024;
-
 /// Reads the arguments, without the name of the program.
 ///
 /// # Errors
@@ -71,8 +69,8 @@ pub fn parse(arguments: impl IntoIterator<Item: Into<OsString>>) -> Result<Comma
             Arg::Long("db") => database = Some(path(parser.value()?, "--db")?),
             Arg::Long("dead-letters") => dead_letters = Some(path(parser.value()?, "--dead-letters")?),
             Arg::Long("replace") => existing = Existing::Replace,
-            Arg::Long("workers") => workers = Some(parse_workers(&parser.value()?.string()?)?),
-            Arg::Long("memory") => memory = Some(parse_memory(&parser.value()?.string()?)?),
+            Arg::Long("workers") => workers = Some(values::threads(&mut parser, "--workers")?),
+            Arg::Long("memory") => memory = Some(values::bytes(&mut parser, "--memory")?),
             Arg::Long("ordered") => ordered = true,
             Arg::Long("resume") => resume = true,
             Arg::Long("mmap") => mapped = true,
@@ -99,30 +97,6 @@ fn path(value: OsString, option: &str) -> Result<PathBuf, lexopt::Error> {
     if value.is_empty() { Err(format!("{option} is an empty path").into()) } else { Ok(value.into()) }
 }
 
-fn parse_workers(text: &str) -> Result<usize, lexopt::Error> {
-    match text.parse() {
-        Ok(workers @ 1..=MOST_WORKERS) => Ok(workers),
-        _ => Err(format!("--workers must be a number from 1 to {MOST_WORKERS}, not `{text}`").into()),
-    }
-}
-
-fn parse_memory(text: &str) -> Result<Bytes, lexopt::Error> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit.trim_start() {
-        "" | "B" => Some(0),
-        "KiB" | "K" => Some(10),
-        "MiB" | "M" => Some(20),
-        "GiB" | "G" => Some(30),
-        _ => None,
-    };
-    let bytes = number.parse::<usize>().ok().zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift));
-    match bytes {
-        Some(bytes @ 1..) => Ok(Bytes::new(bytes)),
-        _ => Err(format!("--memory must be a number of bytes above zero, such as 64MiB, not `{text}`").into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,25 +121,12 @@ mod tests {
             let error = options(arguments).unwrap_err();
             assert!(error.contains(word), "{arguments:?}: {error}");
         };
-        for workers in ["0", "-1", "many", "", "1e9", "99999999999999999999999"] {
-            refused(&["--workers", workers], "--workers");
-        }
-        for memory in ["0", "0MiB", "MiB", "-5", "64 parsecs", "99999999999999999999GiB", "18446744073709551615K"] {
-            refused(&["--memory", memory], "--memory");
-        }
+        refused(&["--workers", "0"], "--workers");
+        refused(&["--memory", "0"], "--memory");
         refused(&["--db"], "--db");
         refused(&["--db", ""], "--db");
         refused(&["--wrokers", "2"], "--wrokers");
         refused(&["--resume"], "--db");
         refused(&["--help"], "help");
-    }
-
-    #[test]
-    fn bytes_may_have_a_unit() {
-        for (text, bytes) in
-            [("1", 1), ("10B", 10), ("2K", 2_048), ("2 KiB", 2_048), ("3MiB", 3 << 20), ("1G", 1 << 30)]
-        {
-            assert_eq!(parse_memory(text).unwrap(), Bytes::new(bytes), "{text}");
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The check of a list.
 
-use super::{FLUSH_INTERVAL, Job, progress, start_pool};
+use super::{FLUSH_INTERVAL, Job, start_pool, watch};
 use anyhow::{Context, ensure};
 use gristmill::{Monitor, Pipeline, Report, store};
 use gristmill_hashing::list::{self, Entry, ListError};
@@ -61,7 +61,7 @@ pub fn run(job: &Job, list: &Path, out: &mut (impl Write + Send)) -> anyhow::Res
         .window(WINDOW)
         .store(store::from_fn(|done| tell(done, out, &mut summary)))
         .named("outcome");
-    let report = progress::watch(&monitor, &seen, || run.run())?;
+    let report = watch(&monitor, &seen, || run.run())?;
     ensure!(report.totals().balance(), "the accounts of the run do not balance");
     let (good, bad, unreadable) = summary;
     let mut malformed = malformed.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -14,15 +14,15 @@
 pub mod args;
 pub mod check;
 pub mod demo;
-mod progress;
 
+use crate::bar;
 use anyhow::{Context, ensure};
 use gristmill::{Bytes, Failure, Monitor, OnError, Operator, Pipeline, Report, store};
 use gristmill_hashing::{Algorithm, Buffer, Files, Hashed, Links, Task, list};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::convert::Infallible;
 use std::fmt;
-use std::io::Write;
+use std::io::{IsTerminal, Write, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,12 +82,12 @@ pub fn run(job: &Job, out: &mut (impl Write + Send)) -> anyhow::Result<Summary> 
     let report = if job.algorithm == Algorithm::Blake3 {
         let pipeline = hash_all(walk, &seen).pool(&pool).monitor(&monitor).inspect(count).named("count");
         let run = pipeline.ordered().store(store::from_fn(write)).named("list");
-        progress::watch(&monitor, &seen, || run.run())?
+        watch(&monitor, &seen, || run.run())?
     } else {
         let mut all = Vec::new();
         let pipeline = hash_all(walk.large_first(), &seen).pool(&pool).monitor(&monitor).inspect(count);
         let run = pipeline.named("count").store(&mut all).named("list");
-        let report = progress::watch(&monitor, &seen, || run.run())?;
+        let report = watch(&monitor, &seen, || run.run())?;
         all.sort_unstable_by_key(|hashed: &Hashed| hashed.place);
         all.into_iter().try_for_each(&mut write).context("could not write the list")?;
         report
@@ -109,6 +109,20 @@ fn hash_all<'env>(
         .try_map_init(|| Ok::<_, Infallible>(Buffer::counting(seen)), |buffer, task: Task| task.hash(buffer))
         .named("hash")
         .on_error(OnError::collect())
+}
+
+/// Shows how far it is, unless the list goes to the terminal as well: then that shows it.
+fn watch<T>(monitor: &Monitor, seen: &AtomicU64, run: impl FnOnce() -> T) -> T {
+    if stdout().is_terminal() {
+        return run();
+    }
+    let say = |snapshot: &Report| {
+        let files = snapshot.stage("hash").map_or(0, |stage| stage.items_out);
+        let bytes = seen.load(Ordering::Relaxed);
+        let rate = bytes as f64 / snapshot.elapsed.as_secs_f64().max(1e-9);
+        format!("{files} files, {}, {}/s", Bytes::new(bytes as usize), Bytes::new(rate as usize))
+    };
+    bar::watch_saying(monitor, None, say, run)
 }
 
 const FLUSH_INTERVAL: Duration = Duration::from_millis(10);

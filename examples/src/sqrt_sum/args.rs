@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::values;
 use gristmill_sqrt_sum::{Kernel, MAX_INTEGER};
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
@@ -42,9 +43,6 @@ pub struct Options {
     pub workers: Option<usize>,
 }
 
-/// The most workers that are taken for a serious wish.
-const MOST_WORKERS: usize = 1_024;
-
 /// Reads the arguments, without the name of the program.
 ///
 /// # Errors
@@ -59,15 +57,12 @@ pub fn parse(arguments: impl IntoIterator<Item: Into<OsString>>) -> Result<Comma
         match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             Arg::Long("to") => {
-                options.last = number(&parser.value()?.string()?, "--to", 0, MAX_INTEGER - 1)?;
+                options.last = values::number(&mut parser, "--to", 0, MAX_INTEGER - 1)?;
                 has_last = true;
             }
             Arg::Long("mmap") => options.mapped = true,
             Arg::Long("kernel") => options.kernel = kernel(&parser.value()?.string()?)?,
-            Arg::Long("workers") => {
-                let workers = number(&parser.value()?.string()?, "--workers", 1, MOST_WORKERS as u64)?;
-                options.workers = Some(workers as usize);
-            }
+            Arg::Long("workers") => options.workers = Some(values::threads(&mut parser, "--workers")?),
             Arg::Value(path) if options.file.is_none() && !path.is_empty() => options.file = Some(path.into()),
             unknown => return Err(unknown.unexpected()),
         }
@@ -76,13 +71,6 @@ pub fn parse(arguments: impl IntoIterator<Item: Into<OsString>>) -> Result<Comma
         (Some(_), true, _) => Err("--to is for integers, not for a file".into()),
         (None, _, true) => Err("--mmap needs a file".into()),
         _ => Ok(Command::Run(options)),
-    }
-}
-
-fn number(text: &str, option: &str, least: u64, most: u64) -> Result<u64, lexopt::Error> {
-    match text.parse() {
-        Ok(number) if (least..=most).contains(&number) => Ok(number),
-        _ => Err(format!("{option} must be a number from {least} to {most}, not `{text}`").into()),
     }
 }
 

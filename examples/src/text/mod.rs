@@ -1,7 +1,7 @@
 //! What the programs that read one large file of text have in common: `brc` and `word_count`.
 
 use crate::program::{end, print, refuse};
-use anyhow::{Context, bail};
+use gristmill::{ChunkError, Chunks};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,6 +18,22 @@ pub struct Arguments<O> {
     pub is_mapped: bool,
     /// Options of this program.
     pub options: O,
+}
+
+impl<O> Arguments<O> {
+    /// The file, read, or mapped if the user wants that.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened, or mapped, as a pipe cannot.
+    pub fn chunks(&self, path: &Path) -> Result<Chunks, ChunkError> {
+        if self.is_mapped {
+            // SAFETY: the user vouches for the file with `--mmap`; the help says so.
+            unsafe { Chunks::map(path) }
+        } else {
+            Chunks::open(path)
+        }
+    }
 }
 
 /// Options that only one program has.
@@ -66,25 +82,6 @@ fn parse<O: Options>(arguments: impl Iterator<Item = OsString>) -> Result<Option
         }
     }
     Ok(Some(parsed))
-}
-
-/// Maps a file.
-///
-/// # Errors
-///
-/// If it cannot be opened, or is nothing that can be mapped: a directory, a pipe.
-///
-/// # Safety
-///
-/// No process may write to or truncate the file while the map lives.
-pub unsafe fn open_map(path: &Path) -> anyhow::Result<memmap2::Mmap> {
-    let context = || format!("could not map `{}`", path.display());
-    let file = File::open(path).with_context(context)?;
-    if !file.metadata().with_context(context)?.is_file() {
-        bail!("could not map `{}`: it is not a file", path.display());
-    }
-    // SAFETY: the caller keeps the file as it is.
-    unsafe { memmap2::Mmap::map(&file) }.with_context(context)
 }
 
 /// The number of the line that begins at a byte of a file.

@@ -57,6 +57,29 @@ pub(super) fn file(setup: &Setup) -> Result<PathBuf, Failure> {
     make(&setup.data.join(format!("hash-file-{}-mib", bytes >> 20)), |path| write(path, bytes, &mut Random(7)))
 }
 
+/// A file of zeros that take no room on the disk, and that is removed when this is dropped. Every process has its own.
+pub(super) struct Sparse(PathBuf);
+
+impl Sparse {
+    pub(super) fn new(setup: &Setup, bytes: u64) -> Result<Self, Failure> {
+        fs::create_dir_all(&setup.data)?;
+        let sparse = Sparse(setup.data.join(format!("hash-sparse-{}", std::process::id())));
+        File::create(&sparse.0)?.set_len(bytes)?;
+        Ok(sparse)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Sparse {
+    fn drop(&mut self) {
+        // Who cannot be removed is found by its name.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 /// Makes something at a path if it is not there, under another name until it is whole.
 fn make(path: &Path, create: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<PathBuf, Failure> {
     if !path.exists() {

@@ -1,4 +1,5 @@
-//! Checksums: a tree of many small and some large files, and one huge file, with BLAKE3.
+//! Checksums: a tree of many small and some large files, one huge file, and one of which all must not be in memory at
+//! once, with BLAKE3.
 //!
 //! The answer is the digest of the sorted lines of the list that `b3sum` would print.
 
@@ -20,7 +21,7 @@ type HashAll = fn(&Path) -> Result<Vec<Hashed>, Failure>;
 /// `compare -- hash`.
 pub const HASH: Workload = Workload { name: "hash", contests };
 
-/// The cases `tree` and `file`.
+/// The cases `tree`, `file` and `stream`.
 fn contests(setup: &Setup) -> Result<Vec<Contest>, Failure> {
     let tree: Rc<Path> = data::tree(setup)?.into();
     let file: Rc<Path> = data::file(setup)?.into();
@@ -46,7 +47,23 @@ fn contests(setup: &Setup) -> Result<Vec<Contest>, Failure> {
     entrants.extend(outside::file(&file));
     let mib = data::file_bytes(setup) >> 20;
     let file = Contest { case: format!("file-{mib}-MiB hash"), items: mib, entrants };
-    Ok(vec![tree, file])
+    Ok(vec![tree, file, stream(setup)?])
+}
+
+/// What to look at is the memory: 8 GiB of zeros, which are nowhere but in the page cache.
+fn stream(setup: &Setup) -> Result<Contest, Failure> {
+    let bytes: u64 = if setup.quick { 64 << 20 } else { 8 << 30 };
+    let sparse = Rc::new(data::Sparse::new(setup, bytes)?);
+    let inside = |name, hash_all: HashAll| {
+        let sparse = Rc::clone(&sparse);
+        Entrant::new(name, move || Ok(answer(lines(&hash_all(sparse.path())?))))
+    };
+    let entrants = vec![
+        inside("rayon-mmap", entrants::rayon_mmap_file),
+        inside("gristmill", entrants::gristmill),
+        inside("gristmill-mmap", entrants::gristmill_mmap),
+    ];
+    Ok(Contest { case: format!("{}-MiB stream", bytes >> 20), items: bytes >> 20, entrants })
 }
 
 fn inside(name: &'static str, path: &Rc<Path>, hash_all: HashAll) -> Entrant {

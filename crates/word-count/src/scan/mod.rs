@@ -122,7 +122,7 @@ fn push(edges: &mut [u16; WINDOW + BLOCK], n_edges: usize, base: usize, mut bits
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::piece::is_space;
+    use crate::space::is_space;
     use proptest::prelude::*;
 
     fn expected(block: &[u8; BLOCK]) -> u64 {
