@@ -3,6 +3,7 @@
 use crate::engine::CheckpointError;
 use crate::report::Report;
 use std::fmt;
+use std::time::Duration;
 
 /// Any error a user's function may return: what `E: Into<BoxError>` turns into. `String` and `&str` do as well.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -24,6 +25,12 @@ pub(crate) enum ErrorKind {
     Item { stage: String, position: u64, attempts: u32, source: BoxError },
     #[error("stage `{stage}` panicked on item {position}, attempt {attempts}: {message}")]
     Panicked { stage: String, position: u64, attempts: u32, message: String },
+    #[error("stage `{stage}` took longer than {limit:?} over item {position}, attempt {attempts}")]
+    TimedOut { stage: String, position: u64, attempts: u32, limit: Duration },
+    #[error("stage `{stage}` refused item {position}, as its breaker is open")]
+    Refused { stage: String, position: u64 },
+    #[error("the run took longer than {limit:?}")]
+    RunDeadline { limit: Duration },
     #[error("stage `{stage}` gave up: more than {limit} items failed, the last of them item {position}")]
     TooMany { stage: String, limit: u64, position: u64, source: BoxError },
     #[error("stage `{stage}` could not {action}")]
@@ -35,7 +42,7 @@ pub(crate) enum ErrorKind {
     #[error("the run was cancelled")]
     Cancelled,
     #[error("draining took longer than {limit:?}")]
-    DrainDeadline { limit: std::time::Duration },
+    DrainDeadline { limit: Duration },
     #[error("the watchdog ended the run: {message}")]
     Stalled { message: String },
     #[error("the simulation crashed the run at event {event}")]
@@ -111,12 +118,20 @@ impl Error {
         matches!(self.0.kind, ErrorKind::Hangs { .. })
     }
 
+    /// Whether an attempt, or the whole run, took longer than its deadline.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::TimedOut { .. } | ErrorKind::RunDeadline { .. })
+    }
+
     /// The stage that failed.
     #[must_use]
     pub fn stage_name(&self) -> Option<&str> {
         match &self.0.kind {
             ErrorKind::Item { stage, .. }
             | ErrorKind::Panicked { stage, .. }
+            | ErrorKind::TimedOut { stage, .. }
+            | ErrorKind::Refused { stage, .. }
             | ErrorKind::TooMany { stage, .. }
             | ErrorKind::Stage { stage, .. } => Some(stage),
             _ => None,
@@ -129,6 +144,8 @@ impl Error {
         match &self.0.kind {
             ErrorKind::Item { position, .. }
             | ErrorKind::Panicked { position, .. }
+            | ErrorKind::TimedOut { position, .. }
+            | ErrorKind::Refused { position, .. }
             | ErrorKind::TooMany { position, .. } => Some(*position),
             _ => None,
         }
@@ -138,7 +155,9 @@ impl Error {
     #[must_use]
     pub fn attempts(&self) -> Option<u32> {
         match &self.0.kind {
-            ErrorKind::Item { attempts, .. } | ErrorKind::Panicked { attempts, .. } => Some(*attempts),
+            ErrorKind::Item { attempts, .. }
+            | ErrorKind::Panicked { attempts, .. }
+            | ErrorKind::TimedOut { attempts, .. } => Some(*attempts),
             _ => None,
         }
     }

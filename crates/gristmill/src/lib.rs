@@ -72,11 +72,14 @@ pub mod source;
 pub mod store;
 pub mod testing;
 
+mod breaker;
 mod cancel;
 mod checkpoint;
 pub mod chunk;
 mod engine;
 mod error;
+mod guards;
+mod limit;
 mod monitor;
 mod op;
 mod pipeline;
@@ -89,10 +92,13 @@ mod signals;
 mod watchdog;
 mod weight;
 
+pub use breaker::{Breaker, BreakerState};
 pub use cancel::CancelToken;
 pub use checkpoint::{BadProgress, Checkpoint, Mark, Progress, Receipt};
 pub use chunk::{Chunk, ChunkError, Chunks};
 pub use error::{BoxError, Error};
+pub use guards::{Attempt, attempt};
+pub use limit::{ConcurrencyLimit, RateLimit};
 pub use monitor::Monitor;
 pub use op::{Each, Expand, Extracted, Guard, Guarded, Handle, Last, Operator, Then};
 pub use pipeline::{

@@ -2,6 +2,7 @@
 
 use crate::engine::{Context, DeadLane, Plan};
 use crate::error::{BoxError, ErrorKind};
+use crate::guards::Guards;
 use crate::random::Draws;
 use crate::report::Failure;
 use crate::retry::Retry;
@@ -29,11 +30,16 @@ pub struct DeadLetter<T, E> {
 
 /// What an attempt ended with, if not with a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Cause<E> {
     /// The user's function returned this.
     Error(E),
     /// The user's function panicked and said this.
     Panic(String),
+    /// It ended later than the [deadline](crate::Pipeline::deadline) allowed, this long; what it returned is dropped.
+    TimedOut(Duration),
+    /// There was no attempt, as the stage's [breaker](crate::Breaker::fail_fast) is open.
+    Refused,
 }
 
 impl<E: fmt::Display> fmt::Display for Cause<E> {
@@ -41,6 +47,8 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
         match self {
             Cause::Error(error) => error.fmt(f),
             Cause::Panic(message) => write!(f, "panic: {message}"),
+            Cause::TimedOut(limit) => write!(f, "took longer than {limit:?}"),
+            Cause::Refused => f.write_str("the breaker is open"),
         }
     }
 }
@@ -157,6 +165,7 @@ pub struct Policy<'env, T, E> {
     lane: Option<Arc<dyn DeadLane<T, E> + 'env>>,
     failures: AtomicU64,
     retrying: Option<Retrying<'env, T, E>>,
+    pub(crate) guards: Guards,
 }
 
 /// A retry, and how to have an item again.
@@ -167,7 +176,15 @@ struct Retrying<'env, T, E> {
 
 impl<'env, T, E> Policy<'env, T, E> {
     pub(crate) fn new(stage: String) -> Self {
-        Policy { on_error: OnError::abort(), stage, at: 0, lane: None, failures: AtomicU64::new(0), retrying: None }
+        Policy {
+            on_error: OnError::abort(),
+            stage,
+            at: 0,
+            lane: None,
+            failures: AtomicU64::new(0),
+            retrying: None,
+            guards: Guards::default(),
+        }
     }
 
     pub(crate) fn set(&mut self, on_error: OnError<'env, T, E>) {
@@ -180,7 +197,12 @@ impl<'env, T, E> Policy<'env, T, E> {
 
     /// Whether an attempt may have to wait.
     pub(crate) fn may_wait(&self) -> bool {
-        self.retrying.is_some()
+        self.retrying.is_some() || self.is_guarded()
+    }
+
+    /// Whether anything stands before an attempt.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guards.deadline.is_some() || !self.guards.are_open()
     }
 
     pub(crate) fn stage(&self) -> &str {
@@ -288,6 +310,8 @@ impl<T, E: Into<BoxError>> Policy<'_, T, E> {
         match (cause, self.on_error.limit) {
             (Cause::Error(error), 0) => ErrorKind::Item { stage, position, attempts, source: error.into() },
             (Cause::Panic(message), 0) => ErrorKind::Panicked { stage, position, attempts, message },
+            (Cause::TimedOut(limit), 0) => ErrorKind::TimedOut { stage, position, attempts, limit },
+            (Cause::Refused, 0) => ErrorKind::Refused { stage, position },
             (cause, limit) => ErrorKind::TooMany { stage, limit, position, source: describe(cause).into() },
         }
     }
@@ -296,7 +320,6 @@ impl<T, E: Into<BoxError>> Policy<'_, T, E> {
 /// The words of a failure, with its causes.
 fn describe<E: Into<BoxError>>(cause: Cause<E>) -> String {
     match cause {
-        Cause::Panic(message) => format!("panic: {message}"),
         Cause::Error(error) => {
             let error: BoxError = error.into();
             let mut message = error.to_string();
@@ -308,5 +331,8 @@ fn describe<E: Into<BoxError>>(cause: Cause<E>) -> String {
             }
             message
         }
+        Cause::Panic(message) => Cause::<&str>::Panic(message).to_string(),
+        Cause::TimedOut(limit) => Cause::<&str>::TimedOut(limit).to_string(),
+        Cause::Refused => Cause::<&str>::Refused.to_string(),
     }
 }

@@ -114,7 +114,8 @@ impl<'env, E> Retry<'env, E> {
         self
     }
 
-    /// Tries again only after errors for which the predicate holds; the others are final.
+    /// Tries again only after errors for which the predicate holds; the others are final. An attempt that missed its
+    /// [deadline](crate::Pipeline::deadline) has no error to ask about, and is always worth another.
     pub fn when(mut self, predicate: impl Fn(&E) -> bool + Send + Sync + 'env) -> Self {
         self.when = Some(Box::new(predicate));
         self
@@ -168,6 +169,8 @@ impl<'env, E> Retry<'env, E> {
         let again = match cause {
             Cause::Error(error) => self.when.as_ref().is_none_or(|when| when(error)),
             Cause::Panic(_) => self.panics,
+            Cause::TimedOut(_) => true,
+            Cause::Refused => false,
         };
         if !again || !self.may_follow(attempt) {
             return None;

@@ -55,6 +55,17 @@ pub(super) struct Failing {
     pub(super) attempts: u32,
     /// After a panic, too.
     pub(super) after_panics: bool,
+    pub(super) limits: Option<Limits>,
+}
+
+/// What stands before the attempts of a stage. None of it changes what comes of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) rate: f64,
+    pub(super) burst: u32,
+    pub(super) at_once: u32,
+    /// A breaker looks at so many attempts.
+    pub(super) window: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +123,14 @@ impl Draw {
         let policies =
             [Policy::Abort, Policy::Skip, Policy::Skip, Policy::AtMost(3), Policy::Collect, Policy::Dead, Policy::Dead];
         let policy = self.of(&policies);
-        Failing { rates, policy, attempts: self.of(&[1, 1, 2, 5]), after_panics: self.below(2) == 0 }
+        let (attempts, after_panics) = (self.of(&[1, 1, 2, 5]), self.below(2) == 0);
+        let limits = (self.below(3) == 0).then(|| Limits {
+            rate: self.of(&[500.0, 20_000.0, f64::INFINITY]),
+            burst: self.of(&[1, 7]),
+            at_once: self.of(&[1, 2, u32::MAX]),
+            window: self.of(&[2, 10, usize::MAX]),
+        });
+        Failing { rates, policy, attempts, after_panics, limits }
     }
 
     fn stage(&mut self) -> Stage {

@@ -7,7 +7,7 @@ use super::oracle::{Expected, source_fails};
 use anyhow::{Context, bail, ensure};
 use gristmill::prelude::*;
 use gristmill::testing::Simulation;
-use gristmill::{Bytes, Checkpoint, Error, Joined, Report, source};
+use gristmill::{Bytes, Checkpoint, Error, Guard, Joined, Last, Report, source};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -186,6 +186,23 @@ fn flaky(salt: u64, failing: &Failing) -> impl Fn(Item) -> Result<Item, String> 
     }
 }
 
+/// The stage with its retry and its limits, if it has any.
+fn guarded<'env, In: Send + 'env, Op>(stage: Pipeline<'env, In, Op>, failing: &Failing) -> Joined<'env, Item>
+where
+    Op: Guard<'env, In, Out = Item> + Last<'env, Failed = Item, Error = String>,
+{
+    match failing.limits {
+        None if failing.attempts == 1 => stage.boxed(),
+        None => stage.retry(retry(failing)).boxed(),
+        Some(limits) => stage
+            .retry(retry(failing))
+            .rate_limit(&RateLimit::per_second(limits.rate).burst(limits.burst))
+            .concurrency_limit(&ConcurrencyLimit::new(limits.at_once))
+            .breaker(&Breaker::new().window(limits.window).open_for(Duration::from_millis(5)))
+            .boxed(),
+    }
+}
+
 fn retry<'env>(failing: &Failing) -> Retry<'env, String> {
     let retry = Retry::exponential(failing.attempts).from(Duration::from_millis(2));
     if failing.after_panics { retry.and_panics() } else { retry }
@@ -249,8 +266,7 @@ impl Making<'_> {
             StageKind::Map => pipeline.map(move |item| item.changed(salt)).boxed(),
             &StageKind::Filter(out_of) => pipeline.filter(move |item| item.die(salt) >= out_of).boxed(),
             StageKind::TryMap(failing) => {
-                let pipeline = pipeline.try_map(flaky(salt, failing)).on_error(self.policy(failing, at));
-                if failing.attempts > 1 { pipeline.retry(retry(failing)).boxed() } else { pipeline.boxed() }
+                guarded(pipeline.try_map(flaky(salt, failing)).on_error(self.policy(failing, at)), failing)
             }
             StageKind::Expand => pipeline.flat_map(move |item| item.expanded(salt)).boxed(),
             &StageKind::Blocking(workers) => pipeline
@@ -260,9 +276,8 @@ impl Making<'_> {
                 })
                 .boxed(),
             StageKind::TryBlocking(workers, failing) => {
-                let pipeline =
-                    pipeline.try_map_blocking(*workers, flaky(salt, failing)).on_error(self.policy(failing, at));
-                if failing.attempts > 1 { pipeline.retry(retry(failing)).boxed() } else { pipeline.boxed() }
+                let stage = pipeline.try_map_blocking(*workers, flaky(salt, failing));
+                guarded(stage.on_error(self.policy(failing, at)), failing)
             }
             StageKind::State => pipeline
                 .map_init(

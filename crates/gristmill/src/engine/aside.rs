@@ -38,6 +38,9 @@ pub trait Waiting: Default + Send {
 
     /// When the first of them is due; [`NEVER`] when there are none.
     fn due(&self) -> u64;
+
+    /// How long those in line will take to be let in, if it goes on like this: what they cost, in nanoseconds from `now`.
+    fn queue(&self, now: u64) -> u64;
 }
 
 impl Waiting for () {
@@ -48,6 +51,10 @@ impl Waiting for () {
     fn due(&self) -> u64 {
         NEVER
     }
+
+    fn queue(&self, _: u64) -> u64 {
+        0
+    }
 }
 
 impl<A: Waiting, B: Waiting> Waiting for (A, B) {
@@ -57,6 +64,10 @@ impl<A: Waiting, B: Waiting> Waiting for (A, B) {
 
     fn due(&self) -> u64 {
         self.0.due().min(self.1.due())
+    }
+
+    fn queue(&self, now: u64) -> u64 {
+        self.0.queue(now).saturating_add(self.1.queue(now))
     }
 }
 
@@ -102,6 +113,10 @@ impl<T: Send> Waiting for Aside<T> {
         let timed = self.timed.peek().map_or(NEVER, |first| first.due);
         if self.line.is_empty() { timed } else { timed.min(self.ask_at) }
     }
+
+    fn queue(&self, now: u64) -> u64 {
+        self.ask_at.saturating_sub(now).saturating_mul(self.line.len() as u64)
+    }
 }
 
 impl<T> Aside<T> {
@@ -117,9 +132,31 @@ impl<T> Aside<T> {
         }
     }
 
+    /// Whether anybody is in line, so that others must stand behind.
+    #[inline]
+    pub(crate) fn has_line(&self) -> bool {
+        !self.line.is_empty()
+    }
+
+    /// Puts an item at the end of the line.
+    pub(crate) fn stand_behind(&mut self, entry: Entry<T>) {
+        self.line.push_back(entry);
+    }
+
+    /// Puts the first one back, as it is not let in before a time.
+    pub(crate) fn stand_first(&mut self, ask_at: u64, entry: Entry<T>) {
+        self.line.push_front(entry);
+        self.ask_at = ask_at;
+    }
+
     /// The next in line.
     pub(crate) fn next_in_line(&mut self) -> Option<Entry<T>> {
         self.line.pop_front()
+    }
+
+    /// Whether the first in line may ask.
+    pub(crate) fn may_ask(&self, now: u64) -> bool {
+        self.ask_at <= now
     }
 }
 

@@ -258,7 +258,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         let took = self.shared.now() - began;
         self.runner.lead().busy_nanos.fetch_add(took, Ordering::Relaxed);
         // Several threads share the work, so an item costs the pipeline less than it costs a thread.
-        self.runner.cost.learn(took / self.threads as u64, taken as u64);
+        let cost = (took / self.threads as u64).saturating_add(waiting.queue(began + took));
+        self.runner.cost.learn(cost, taken as u64);
         if Op::DEFERS && waiting.len() > 0 {
             let progress = self.runner.progress(out, origin, positions, waiting, splices);
             self.park(Unfinished { first, taken, progress, assembly });

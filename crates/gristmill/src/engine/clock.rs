@@ -1,6 +1,7 @@
 //! What time it is in a run: the machine's, or one that a simulation makes.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
@@ -13,9 +14,21 @@ pub(crate) enum Clock {
     Virtual { nanos: AtomicU64, looks: AtomicU64 },
 }
 
+/// What the runs of a process count from when they share a limit.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 impl Clock {
     pub(crate) fn real() -> Self {
+        LazyLock::force(&EPOCH);
         Clock::Real(Instant::now())
+    }
+
+    /// When the run began, in a time that the runs of a process share; a simulation shares with nobody.
+    pub(crate) fn began(&self) -> u64 {
+        match self {
+            Clock::Real(began) => began.saturating_duration_since(*EPOCH).as_nanos() as u64,
+            Clock::Virtual { .. } => 0,
+        }
     }
 
     /// A clock whose looks take times that follow from `seed`.

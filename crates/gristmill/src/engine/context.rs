@@ -90,6 +90,16 @@ impl<'a> Context<'a> {
         self.shared.now()
     }
 
+    /// Nanoseconds in a time that all runs of the process share.
+    pub(crate) fn time(&self) -> u64 {
+        self.shared.clock.began() + self.shared.now()
+    }
+
+    /// What a moment in the time that all runs share is in this run's.
+    pub(crate) fn in_run(&self, time: u64) -> u64 {
+        time.saturating_sub(self.shared.clock.began())
+    }
+
     /// The random numbers of the run.
     pub(crate) fn random(&self) -> &Draws {
         &self.shared.random

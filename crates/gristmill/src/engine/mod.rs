@@ -48,7 +48,7 @@ mod segment;
 mod serial;
 mod shared;
 mod simulate;
-mod sync;
+pub(crate) mod sync;
 mod task;
 mod watch;
 
@@ -436,6 +436,7 @@ impl<'env> Engine<'env> {
             self.shared.heed_cancel();
         }
         self.shared.heed_drain_deadline();
+        self.shared.heed_run_deadline();
         driver.contain(|| {
             self.look_for_stalls(driver);
             self.nodes.iter().for_each(|node| node.tick(driver));

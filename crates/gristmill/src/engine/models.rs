@@ -6,6 +6,7 @@ use super::crew::Crew;
 use super::funnel::{Funnel, Order, Sequenced, Turn};
 use super::gate::Gate;
 use super::sync::{AtomicU64, Mutex, Ordering};
+use crate::limit::{Bucket, Places};
 use loom::thread;
 use std::sync::Arc;
 use std::time::Duration;
@@ -239,4 +240,45 @@ fn a_spent_budget_calls_the_refused() {
 #[test]
 fn an_item_larger_than_the_budget_is_called_when_it_is_alone() {
     the_refused_are_called(4, Some(10), 100);
+}
+
+/// However many take tokens at the same moment, no more get one than there are.
+#[test]
+fn a_bucket_gives_no_token_twice() {
+    loom::model(|| {
+        let bucket = Arc::new(Bucket::new(10, 2));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let bucket = Arc::clone(&bucket);
+                thread::spawn(move || (0..2).filter(|_| bucket.try_take(100).is_ok()).count())
+            })
+            .collect();
+        let taken: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert_eq!(taken, 2);
+        assert_eq!(bucket.try_take(100), Err(110));
+    });
+}
+
+/// Who enters, leaves and changes the limit at once never are more inside than the highest limit, and none is forgotten.
+#[test]
+fn places_are_never_more_than_the_limit() {
+    loom::model(|| {
+        let places = Arc::new(Places::new(1));
+        let inside = Arc::new(AtomicU64::new(0));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let (places, inside) = (Arc::clone(&places), Arc::clone(&inside));
+                thread::spawn(move || {
+                    if places.try_enter().is_some() {
+                        assert!(inside.fetch_add(1, Ordering::AcqRel) < 2);
+                        inside.fetch_sub(1, Ordering::AcqRel);
+                        places.leave();
+                    }
+                })
+            })
+            .collect();
+        places.set_limit(2);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!([places.try_enter(), places.try_enter(), places.try_enter()], [Some(false), Some(true), None]);
+    });
 }

@@ -116,7 +116,8 @@ impl<'env> Plan<'env> {
             settings.clock(),
         );
         let watch = settings.watchdog.as_ref().map(|watchdog| Watch::new(watchdog.limit()));
-        let shared = shared.limited(settings.drain_deadline, watch);
+        let mut shared = shared.limited(settings.drain_deadline, watch);
+        shared.run_deadline = settings.run_deadline;
         Plan {
             shared: Arc::new(shared),
             settings,

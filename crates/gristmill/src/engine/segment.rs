@@ -629,7 +629,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
         let waiting = self.take_waiting(&mut worker);
         self.dismiss(worker, entered, out.len());
         let ended = self.shared.now();
-        self.cost.learn(ended - cost_from, morsel.source_items);
+        self.cost.learn((ended - cost_from).saturating_add(waiting.queue(ended)), morsel.source_items);
         self.lead().busy_nanos.fetch_add(ended - began, Relaxed);
         if Op::DEFERS && waiting.len() > 0 {
             let progress = self.progress(out, origin, positions, waiting, splices);

@@ -49,6 +49,7 @@ pub struct Shared {
     /// A drain ended the source before it ran dry.
     drained: AtomicBool,
     drain_deadline: Option<Duration>,
+    pub(crate) run_deadline: Option<Duration>,
     pub(crate) watch: Option<Watch>,
     stopped: AtomicBool,
     error: Mutex<Option<Error>>,
@@ -81,6 +82,7 @@ impl Shared {
             drains_since: AtomicU64::new(0),
             drained: AtomicBool::new(false),
             drain_deadline: None,
+            run_deadline: None,
             watch: None,
             gate,
             crew,
@@ -196,6 +198,14 @@ impl Shared {
     /// Whether a drain ended the source before it ran dry.
     pub(crate) fn was_drained(&self) -> bool {
         self.drained.load(Ordering::Relaxed)
+    }
+
+    /// Aborts a run that takes too long.
+    pub(crate) fn heed_run_deadline(&self) {
+        let Some(limit) = self.run_deadline else { return };
+        if u128::from(self.now()) >= limit.as_nanos() && !self.is_over() {
+            self.abort(Error::new(ErrorKind::RunDeadline { limit }));
+        }
     }
 
     /// Aborts a run that drains for too long.

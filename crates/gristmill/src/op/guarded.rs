@@ -7,6 +7,7 @@ use super::each::EachState;
 use super::{Each, Guard, Last, Operator, guarded};
 use crate::engine::{Aside, Context, Entry, Hole, Plan};
 use crate::error::BoxError;
+use crate::guards::{Pass, Refusal, with_attempt};
 use crate::policy::{Cause, Policy};
 use crate::report::StageCell;
 use crate::store::Outcome;
@@ -47,20 +48,48 @@ where
     F: Fn(&mut S, T) -> Result<Option<U>, E> + Send + Sync + 'env,
 {
     #[inline]
-    fn attempt<Emit>(&self, state: &mut GuardedState<S, T>, cx: &mut Context<'_>, item: T, emit: &mut Emit)
-    where
+    fn attempt<Emit>(
+        &self,
+        state: &mut GuardedState<S, T>,
+        cx: &mut Context<'_>,
+        item: T,
+        pass: Pass<'_>,
+        emit: &mut Emit,
+    ) where
         Emit: FnMut(&mut Context<'_>, U),
     {
         let policy = &self.each.policy;
         let attempt = state.attempt;
         let each = &mut state.each;
         let result = guarded(cx, policy.at(), || {
+            let pass = pass;
             policy.keep_for(&mut each.kept, &item, attempt);
-            (self.each.call)(&mut each.user, item)
+            let result = with_attempt(attempt, &policy.guards, || (self.each.call)(&mut each.user, item));
+            match pass.settle(result.is_ok(), || cx.time()) {
+                None => result.map_err(Cause::Error),
+                Some(limit) => Err(Cause::TimedOut(limit)),
+            }
         });
         match result {
             Ok(made) => self.each.pass_on(cx, made, emit),
-            Err(error) => self.failed(state, cx, Cause::Error(error)),
+            Err(cause) => self.failed(state, cx, cause),
+        }
+    }
+
+    /// Puts the first in line back, or deals with an item that is not let in at all. Says whether others may ask.
+    #[cold]
+    fn refused(&self, state: &mut GuardedState<S, T>, cx: &mut Context<'_>, entry: Entry<T>, refusal: Refusal) -> bool {
+        let tally = cx.tally(self.each.policy.at());
+        match refusal {
+            Refusal::Until(at) => {
+                tally.aside += 1;
+                state.aside.stand_first(cx.in_run(at), entry);
+                false
+            }
+            Refusal::Open => {
+                self.each.policy.fail(cx, Some(entry.item), Cause::Refused, entry.attempt);
+                true
+            }
         }
     }
 
@@ -118,8 +147,21 @@ where
         Emit: FnMut(&mut Context<'_>, U),
     {
         (state.attempt, state.hole) = (1, Hole::NONE);
-        self.each.policy.entered();
-        self.attempt(state, cx, item, emit);
+        let policy = &self.each.policy;
+        policy.entered();
+        if state.aside.has_line() {
+            let hole = cx.open_hole();
+            cx.tally(policy.at()).aside += 1;
+            state.aside.stand_behind(Entry { item, attempt: 1, index: cx.index(), hole });
+            return;
+        }
+        match policy.guards.admit(|| cx.time()) {
+            Ok(pass) => self.attempt(state, cx, item, pass, emit),
+            Err(refusal) => {
+                let hole = if refusal == Refusal::Open { Hole::NONE } else { cx.open_hole() };
+                self.refused(state, cx, Entry { item, attempt: 1, index: cx.index(), hole }, refusal);
+            }
+        }
     }
 
     #[inline]
@@ -147,15 +189,26 @@ where
     where
         Emit: FnMut(&mut Context<'_>, U),
     {
+        let policy = &self.each.policy;
+        let may_ask = !state.aside.has_line() || state.aside.may_ask(now);
         state.aside.line_up(now);
-        while !cx.is_stopped() {
-            let Some(Entry { item, attempt, index, hole }) = state.aside.next_in_line() else { return };
-            (state.attempt, state.hole) = (attempt, hole);
-            cx.take_up(index, hole);
-            let tally = cx.tally(self.each.policy.at());
+        while may_ask && !cx.is_stopped() {
+            let Some(entry) = state.aside.next_in_line() else { return };
+            let tally = cx.tally(policy.at());
             tally.resumed += 1;
-            tally.retried += 1;
-            self.attempt(state, cx, item, emit);
+            cx.take_up(entry.index, entry.hole);
+            match policy.guards.admit(|| cx.time()) {
+                Ok(pass) => {
+                    (state.attempt, state.hole) = (entry.attempt, entry.hole);
+                    cx.tally(policy.at()).retried += u64::from(entry.attempt > 1);
+                    self.attempt(state, cx, entry.item, pass, emit);
+                }
+                Err(refusal) => {
+                    if !self.refused(state, cx, entry, refusal) {
+                        return;
+                    }
+                }
+            }
         }
     }
 

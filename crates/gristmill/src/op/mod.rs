@@ -123,7 +123,7 @@ pub trait Last<'env> {
 /// A stage whose attempts may be made to wait: what `retry` speaks of. Sealed.
 pub trait Guard<'env, In>: Operator<'env, In> + Last<'env> {
     /// The same stage, able to wait.
-    type Guarded: Operator<'env, In, Out = Self::Out>
+    type Guarded: Guard<'env, In, Out = Self::Out, Guarded = Self::Guarded>
         + Last<'env, Failed = <Self as Last<'env>>::Failed, Error = <Self as Last<'env>>::Error>;
 
     #[doc(hidden)]

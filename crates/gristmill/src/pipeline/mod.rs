@@ -13,6 +13,7 @@ pub use run::{Run, Terminal};
 pub use settings::Pool;
 pub(crate) use settings::Settings;
 
+use crate::breaker::Breaker;
 use crate::cancel::CancelToken;
 use crate::checkpoint::Checkpoint;
 use crate::engine::{
@@ -20,6 +21,7 @@ use crate::engine::{
     Splits,
 };
 use crate::error::{BoxError, Error};
+use crate::limit::{ConcurrencyLimit, RateLimit};
 use crate::monitor::Monitor;
 use crate::op::{Each, Expand, Extracted, Guard, Guarded, Handle, Last, Operator, SharedPolicy, Then};
 use crate::policy::{OnError, Policy};
@@ -882,6 +884,40 @@ impl<'env, In: Send + 'env, Op: Guard<'env, In>> Pipeline<'env, In, Op> {
         self.guarded(|policy| policy.set_retry(retry, Clone::clone))
     }
 
+    /// Lets no more attempts of the stage before it begin than a rate allows. One that must wait is put aside as for a
+    /// [`retry`](Pipeline::retry), and retries count. The limit may be shared by stages and changed while the run goes on:
+    /// see [`RateLimit`].
+    pub fn rate_limit(self, limit: &RateLimit) -> Pipeline<'env, In, <Op as Guard<'env, In>>::Guarded> {
+        let limit = limit.clone();
+        self.guarded(|policy| policy.guards.rate = Some(limit))
+    }
+
+    /// Lets no more attempts of the stage before it go on at once than a limit allows, which stages may share, and which may
+    /// change or find itself: see [`ConcurrencyLimit`].
+    pub fn concurrency_limit(self, limit: &ConcurrencyLimit) -> Pipeline<'env, In, <Op as Guard<'env, In>>::Guarded> {
+        let limit = limit.clone();
+        self.guarded(|policy| policy.guards.concurrency = Some(limit))
+    }
+
+    /// Lets no attempt of the stage before it begin while a breaker is open, as too many have failed: see [`Breaker`].
+    pub fn breaker(mut self, breaker: &Breaker) -> Pipeline<'env, In, <Op as Guard<'env, In>>::Guarded> {
+        if let Some(problem) = breaker.problem() {
+            self.settings.refuse("breaker", problem);
+        }
+        let breaker = breaker.clone();
+        self.guarded(|policy| policy.guards.breaker = Some(breaker))
+    }
+
+    /// Takes an attempt of the stage before it that lasts longer than this for failed: its result is dropped, and
+    /// [`retry`](Pipeline::retry) and [`on_error`](Pipeline::on_error) decide, with
+    /// [`Cause::TimedOut`](crate::Cause::TimedOut).
+    ///
+    /// Nothing can end a function from outside. It goes on as long as it likes; [`attempt`](crate::attempt) tells it how long it
+    /// should, for the timeouts of what it calls.
+    pub fn deadline(self, limit: Duration) -> Pipeline<'env, In, <Op as Guard<'env, In>>::Guarded> {
+        self.guarded(|policy| policy.guards.deadline = Some(limit))
+    }
+
     /// Makes the stage before it one whose attempts may wait.
     fn guarded(
         self,
@@ -1050,6 +1086,18 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     /// Lets this token stop the run.
     pub fn cancel_token(mut self, token: &CancelToken) -> Self {
         self.settings.cancel = token.clone();
+        self
+    }
+
+    /// Ends the run, whatever it is doing, when it has taken this long: [`run`](Run::run) returns an error for which
+    /// [`is_timeout`](Error::is_timeout) holds, and what was in flight is lost. To end it without loss, drain it with a
+    /// [token](Pipeline::cancel_token).
+    ///
+    /// # Default
+    ///
+    /// None.
+    pub fn run_deadline(mut self, limit: Duration) -> Self {
+        self.settings.run_deadline = Some(limit);
         self
     }
 

@@ -49,6 +49,7 @@ pub(crate) struct Settings<'env> {
     /// Threads of the stages that wait: each should have a morsel.
     pub(crate) own_threads: usize,
     pub(crate) drain_deadline: Option<Duration>,
+    pub(crate) run_deadline: Option<Duration>,
     pub(crate) watchdog: Option<Watchdog<'env>>,
     /// The run is a simulation.
     pub(crate) simulation: Option<Arc<Script>>,
@@ -70,6 +71,7 @@ impl Default for Settings<'_> {
             checkpoint: None,
             own_threads: 0,
             drain_deadline: None,
+            run_deadline: None,
             watchdog: None,
             simulation: None,
             problem: None,

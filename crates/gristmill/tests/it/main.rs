@@ -11,6 +11,7 @@ mod errors;
 #[cfg(target_os = "linux")]
 mod guard;
 mod lifecycle;
+mod limits;
 mod order;
 mod pools;
 mod report;
