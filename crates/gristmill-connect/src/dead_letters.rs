@@ -104,7 +104,7 @@ where
             attempts: letter.attempts,
             errors: match &letter.cause {
                 Cause::Error(error) => say(error),
-                Cause::Panic(message) => vec![format!("panic: {message}")],
+                other => vec![other.as_ref().map(|_| "").to_string()],
             },
             item: letter.item.as_ref(),
         };

@@ -15,7 +15,7 @@ pub(crate) struct Guards {
 }
 
 /// No attempt now.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// Ask again then.
     Until(u64),

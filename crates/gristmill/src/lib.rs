@@ -59,7 +59,8 @@
 //! - [`ordered`](Pipeline::ordered) keeps source order whatever the stages do; [`ordered_by_key`](Pipeline::ordered_by_key)
 //!   that of each key.
 //! - A stage may [try again](Pipeline::retry): what waits for its next attempt keeps its bytes and its place in the order,
-//!   and no thread sleeps for it.
+//!   and no thread sleeps for it. The same goes for [rates](Pipeline::rate_limit), [places](Pipeline::concurrency_limit) and
+//!   [breakers](Pipeline::breaker).
 //! - A panic in a closure is the failure of one item. The exceptions: in a fold, a source or a state's `init`, where it
 //!   ends the run; and a panic while another unwinds, or a stack overflow, which end the process.
 //! - A run always ends, and takes its threads along: [`Error::report`] says how far it came.

@@ -42,6 +42,28 @@ pub enum Cause<E> {
     Refused,
 }
 
+impl<E> Cause<E> {
+    /// The same with the error borrowed.
+    pub fn as_ref(&self) -> Cause<&E> {
+        match self {
+            Cause::Error(error) => Cause::Error(error),
+            Cause::Panic(message) => Cause::Panic(message.clone()),
+            Cause::TimedOut(limit) => Cause::TimedOut(*limit),
+            Cause::Refused => Cause::Refused,
+        }
+    }
+
+    /// The same with another error.
+    pub fn map<F>(self, f: impl FnOnce(E) -> F) -> Cause<F> {
+        match self {
+            Cause::Error(error) => Cause::Error(f(error)),
+            Cause::Panic(message) => Cause::Panic(message),
+            Cause::TimedOut(limit) => Cause::TimedOut(limit),
+            Cause::Refused => Cause::Refused,
+        }
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for Cause<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -331,8 +353,6 @@ fn describe<E: Into<BoxError>>(cause: Cause<E>) -> String {
             }
             message
         }
-        Cause::Panic(message) => Cause::<&str>::Panic(message).to_string(),
-        Cause::TimedOut(limit) => Cause::<&str>::TimedOut(limit).to_string(),
-        Cause::Refused => Cause::<&str>::Refused.to_string(),
+        other => other.map(|_| "").to_string(),
     }
 }

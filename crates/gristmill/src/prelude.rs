@@ -1,6 +1,6 @@
 //! What most programs need: `use gristmill::prelude::*`.
 
 pub use crate::{
-    Bytes, CancelToken, Cause, DeadLetter, IntoPipeline, Monitor, OnError, Outcome, Pipeline, Report, Retry, Source,
-    Store, Weight,
+    Breaker, Bytes, CancelToken, Cause, ConcurrencyLimit, DeadLetter, IntoPipeline, Monitor, OnError, Outcome,
+    Pipeline, RateLimit, Report, Retry, Source, Store, Weight,
 };

@@ -41,10 +41,11 @@ fn write_letter(letter: &DeadLetter<Piece, Rejected>, line: &mut Vec<u8>) -> io:
             line.write_all(&row.text)
         }
         // A panic is a bug of ours, and says nothing of the row; the chunk is known.
-        (Cause::Panic(message), Some(piece)) => {
-            write!(line, "{}\t{}-\tpanic: {message}\t", piece.path.display(), piece.chunk.first_line())
+        (cause, Some(piece)) => {
+            let cause = cause.as_ref().map(|_| "");
+            write!(line, "{}\t{}-\t{cause}\t", piece.path.display(), piece.chunk.first_line())
         }
-        (Cause::Panic(message), None) => write!(line, "?\t?\tpanic: {message}\t"),
+        (cause, None) => write!(line, "?\t?\t{}\t", cause.as_ref().map(|_| "")),
     }
 }
 

@@ -1,4 +1,7 @@
-//! An operator whose attempts may have to wait: what `retry` makes of [`Each`].
+//! An operator whose attempts may have to wait: what `retry`, a limit or a deadline makes of [`Each`].
+//!
+//! Around one attempt stand, in this order: deadline, breaker, limits ([`guards`](crate::guards)); then retry; then the
+//! policy. An item that is not let in stands in line, and those after it stand behind. Retries stand in line, too.
 //!
 //! It is a type of its own, so that a stage without it pays nothing. How waiting works is in
 //! [`engine::aside`](crate::engine).
