@@ -234,7 +234,7 @@ mod tests {
         // The breaker lets a probe through and there is a place, but no token.
         assert_eq!(guards.admit_at(10, 10).unwrap_err(), Refusal::Until(1_000));
         let probe = guards.admit_at(1_000, 1_000).unwrap();
-        assert_eq!(guards.admit_at(1_001, 1_001).unwrap_err(), Refusal::Full(1_001 + SOON));
+        assert_eq!(guards.admit_at(1_001, 1_001).unwrap_err(), Refusal::Until(1_001 + SOON));
         assert_eq!(probe.settle(true, || 1_500), None);
         assert_eq!(guards.breaker.as_ref().unwrap().state(), crate::BreakerState::Closed);
     }
