@@ -19,6 +19,8 @@ pub(crate) struct Guards {
 pub(crate) enum Refusal {
     /// Ask again then.
     Until(u64),
+    /// Ask again when somebody has left, or then.
+    Full(u64),
     /// The breaker is open, and fails fast.
     Open,
 }
@@ -41,26 +43,33 @@ impl Guards {
         self.are_open() && self.deadline.is_none()
     }
 
-    /// Asks for an attempt. `now` tells nanoseconds that mean the same to all who share a guard.
+    /// Whether there is a place under the concurrency limit.
+    pub(crate) fn have_room(&self) -> bool {
+        self.concurrency.as_ref().is_some_and(ConcurrencyLimit::has_room)
+    }
+
+    /// Asks for an attempt. `now` tells nanoseconds that mean the same to all who share a guard, and since when who asks
+    /// has waited for his turn to ask.
     #[inline]
-    pub(crate) fn admit(&self, now: impl FnOnce() -> u64) -> Result<Pass<'_>, Refusal> {
+    pub(crate) fn admit(&self, now: impl FnOnce() -> (u64, u64)) -> Result<Pass<'_>, Refusal> {
         if self.are_none() {
             return Ok(Pass { guards: self, began: 0, ticket: None, place: None, settled: true });
         }
-        self.admit_at(now())
+        let (now, since) = now();
+        self.admit_at(now, since)
     }
 
-    fn admit_at(&self, now: u64) -> Result<Pass<'_>, Refusal> {
+    fn admit_at(&self, now: u64, since: u64) -> Result<Pass<'_>, Refusal> {
         // A pass that is dropped on the way gives back what it has.
         let mut pass = Pass { guards: self, began: now, ticket: None, place: None, settled: false };
-        let refused = pass.ask(now).err();
+        let refused = pass.ask(now, since).err();
         match refused {
             None => Ok(pass),
             Some(refusal) => {
                 pass.give_back();
                 Err(match refusal {
                     Refusal::Until(at) => Refusal::Until(at.clamp(now.saturating_add(1), now.saturating_add(LATEST))),
-                    Refusal::Open => Refusal::Open,
+                    Refusal::Full(_) | Refusal::Open => refusal,
                 })
             }
         }
@@ -79,7 +88,7 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn ask(&mut self, now: u64) -> Result<(), Refusal> {
+    fn ask(&mut self, now: u64, since: u64) -> Result<(), Refusal> {
         if let Some(breaker) = &self.guards.breaker {
             match breaker.ask(now) {
                 Answer::Go(ticket) => self.ticket = Some(ticket),
@@ -88,10 +97,10 @@ impl Pass<'_> {
             }
         }
         if let Some(limit) = &self.guards.concurrency {
-            self.place = Some(limit.try_enter().ok_or(Refusal::Until(now.saturating_add(SOON)))?);
+            self.place = Some(limit.try_enter().ok_or(Refusal::Full(now.saturating_add(SOON)))?);
         }
         // Last, as a token cannot be given back.
-        self.guards.rate.as_ref().map_or(Ok(()), |limit| limit.try_take(now)).map_err(Refusal::Until)
+        self.guards.rate.as_ref().map_or(Ok(()), |limit| limit.try_take(since, now)).map_err(Refusal::Until)
     }
 
     /// There was no attempt.
@@ -220,12 +229,12 @@ mod tests {
             rate: Some(RateLimit::per_second(1e6)),
             ..Guards::default()
         };
-        guards.admit_at(0).unwrap().settle(false, || 0);
-        assert_eq!(guards.admit_at(5).unwrap_err(), Refusal::Until(10));
+        guards.admit_at(0, 0).unwrap().settle(false, || 0);
+        assert_eq!(guards.admit_at(5, 5).unwrap_err(), Refusal::Until(10));
         // The breaker lets a probe through and there is a place, but no token.
-        assert_eq!(guards.admit_at(10).unwrap_err(), Refusal::Until(1_000));
-        let probe = guards.admit_at(1_000).unwrap();
-        assert_eq!(guards.admit_at(1_001).unwrap_err(), Refusal::Until(1_001 + SOON));
+        assert_eq!(guards.admit_at(10, 10).unwrap_err(), Refusal::Until(1_000));
+        let probe = guards.admit_at(1_000, 1_000).unwrap();
+        assert_eq!(guards.admit_at(1_001, 1_001).unwrap_err(), Refusal::Until(1_001 + SOON));
         assert_eq!(probe.settle(true, || 1_500), None);
         assert_eq!(guards.breaker.as_ref().unwrap().state(), crate::BreakerState::Closed);
     }
@@ -237,7 +246,7 @@ mod tests {
             concurrency: Some(ConcurrencyLimit::new(1)),
             ..Guards::default()
         };
-        drop(guards.admit_at(0).unwrap());
+        drop(guards.admit_at(0, 0).unwrap());
         assert_eq!(guards.breaker.as_ref().unwrap().opened(), 1);
         assert!(guards.concurrency.as_ref().unwrap().try_enter().is_some());
     }
@@ -246,8 +255,8 @@ mod tests {
     fn an_attempt_that_ends_late_has_failed() {
         let deadline = Duration::from_nanos(10);
         let guards = Guards { deadline: Some(deadline), breaker: Some(Breaker::new().window(1)), ..Guards::default() };
-        assert_eq!(guards.admit_at(0).unwrap().settle(true, || 10), None);
-        assert_eq!(guards.admit_at(0).unwrap().settle(true, || 11), Some(deadline));
+        assert_eq!(guards.admit_at(0, 0).unwrap().settle(true, || 10), None);
+        assert_eq!(guards.admit_at(0, 0).unwrap().settle(true, || 11), Some(deadline));
         assert_eq!(guards.breaker.as_ref().unwrap().opened(), 1);
     }
 }

@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// Clones are the same limit: give one to several stages, or keep one to change the rate while the run goes on. An attempt
 /// that must wait is put aside, as for a [`Retry`](crate::Retry): no thread sleeps.
 ///
+/// The rate is exact over time; as what waits is looked after about every millisecond, up to 5 ms' worth of attempts may
+/// begin together.
+///
 /// It is the generic cell rate algorithm (ITU-T I.371), a token bucket in one number: the time at which the bucket will be
 /// full again.
 ///
@@ -40,6 +43,8 @@ pub(crate) struct Bucket {
     changed: AtomicU64,
 }
 
+/// Who waits may be woken so much too late and still have what came meanwhile, in nanoseconds.
+const LATE: u64 = 5_000_000;
 /// The interval that lets nothing pass.
 const CLOSED: u64 = u64::MAX;
 
@@ -83,8 +88,8 @@ impl RateLimit {
         }
     }
 
-    pub(crate) fn try_take(&self, now: u64) -> Result<(), u64> {
-        self.0.try_take(now)
+    pub(crate) fn try_take(&self, since: u64, now: u64) -> Result<(), u64> {
+        self.0.try_take_since(since, now)
     }
 }
 
@@ -99,6 +104,20 @@ impl Bucket {
             interval: AtomicU64::new(interval),
             burst: AtomicU64::new(burst),
             changed: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a token for somebody who could have had one `since` then and was not asked, or says when to ask again.
+    ///
+    /// Who waits is woken by a tick, late. With a small burst the tokens of that time would be lost, and a high rate never
+    /// be reached.
+    pub(crate) fn try_take_since(&self, since: u64, now: u64) -> Result<(), u64> {
+        let mut claim = since.clamp(now.saturating_sub(LATE), now);
+        loop {
+            match self.try_take(claim) {
+                Err(at) if at <= now => claim = at,
+                taken => return taken,
+            }
         }
     }
 
@@ -211,6 +230,11 @@ impl ConcurrencyLimit {
         self.0.places.limit()
     }
 
+    /// Whether there is a place.
+    pub(crate) fn has_room(&self) -> bool {
+        self.0.places.has_room()
+    }
+
     /// Takes a place, and says whether it was the last one.
     pub(crate) fn try_enter(&self) -> Option<bool> {
         self.0.places.try_enter()
@@ -254,6 +278,11 @@ impl Places {
         while let Err(now) = self.0.compare_exchange_weak(word, set(word), Ordering::Relaxed, Ordering::Relaxed) {
             word = now;
         }
+    }
+
+    fn has_room(&self) -> bool {
+        let word = self.0.load(Ordering::Relaxed);
+        word % LIMIT < word / LIMIT
     }
 
     pub(crate) fn try_enter(&self) -> Option<bool> {
@@ -385,19 +414,37 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_and_is_woken_late_gets_what_came_meanwhile() {
+        let bucket = Bucket::new(100_000, 1);
+        let (mut taken, mut ask_at) = (0, 0);
+        for now in (0..1_000_000_000).step_by(1_000_000) {
+            loop {
+                match bucket.try_take_since(ask_at, now) {
+                    Ok(()) => taken += 1,
+                    Err(at) => break ask_at = at,
+                }
+            }
+        }
+        assert!((9_980..=10_001).contains(&taken), "{taken} tokens of 10,000");
+        // But not what came while nobody wanted any.
+        assert!(bucket.try_take_since(5_000_000_000, 5_000_000_000).is_ok());
+        assert!(bucket.try_take_since(5_000_000_000, 5_000_000_000).is_err());
+    }
+
+    #[test]
     fn a_higher_rate_is_felt_at_once_and_none_lets_nothing_pass() {
         let limit = RateLimit::per_second(0.001);
-        assert!(limit.try_take(5).is_ok());
-        assert_eq!(limit.try_take(5), Err(5 + 1_000_000_000_000));
+        assert!(limit.0.try_take(5).is_ok());
+        assert_eq!(limit.0.try_take(5), Err(5 + 1_000_000_000_000));
         limit.set_rate(1e6);
-        assert_eq!(limit.try_take(5), Err(5 + 1_000));
-        assert!(limit.try_take(5 + 1_000).is_ok());
+        assert_eq!(limit.0.try_take(5), Err(5 + 1_000));
+        assert!(limit.0.try_take(5 + 1_000).is_ok());
         for rate in [0.0, -1.0, f64::NAN] {
             limit.set_rate(rate);
-            assert_eq!((limit.try_take(1 << 60), limit.rate()), (Err(u64::MAX), 0.0));
+            assert_eq!((limit.0.try_take(1 << 60), limit.rate()), (Err(u64::MAX), 0.0));
         }
         limit.set_rate(f64::INFINITY);
-        assert!((0..1_000).all(|_| limit.try_take(7).is_ok()));
+        assert!((0..1_000).all(|_| limit.0.try_take(7).is_ok()));
     }
 
     /// A service that takes 10 ms for up to `capacity` calls at once, and longer for more.

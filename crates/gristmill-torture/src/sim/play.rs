@@ -7,7 +7,7 @@ use super::oracle::{Expected, source_fails};
 use anyhow::{Context, bail, ensure};
 use gristmill::prelude::*;
 use gristmill::testing::Simulation;
-use gristmill::{Breaker, Bytes, Checkpoint, ConcurrencyLimit, Error, Guard, Joined, Last, RateLimit, Report, source};
+use gristmill::{Bytes, Checkpoint, Error, Guard, Joined, Last, Report, source};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;

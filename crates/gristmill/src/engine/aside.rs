@@ -40,7 +40,8 @@ pub trait Waiting: Default + Send {
     fn due(&self) -> u64;
 
     /// How long those in line will take to be let in, if it goes on like this: what they cost, in nanoseconds from `now`.
-    fn queue(&self, now: u64) -> u64;
+    /// `None` if nobody can say, as it depends on others.
+    fn queue(&self, now: u64) -> Option<u64>;
 }
 
 impl Waiting for () {
@@ -52,8 +53,8 @@ impl Waiting for () {
         NEVER
     }
 
-    fn queue(&self, _: u64) -> u64 {
-        0
+    fn queue(&self, _: u64) -> Option<u64> {
+        Some(0)
     }
 }
 
@@ -66,8 +67,8 @@ impl<A: Waiting, B: Waiting> Waiting for (A, B) {
         self.0.due().min(self.1.due())
     }
 
-    fn queue(&self, now: u64) -> u64 {
-        self.0.queue(now).saturating_add(self.1.queue(now))
+    fn queue(&self, now: u64) -> Option<u64> {
+        Some(self.0.queue(now)?.saturating_add(self.1.queue(now)?))
     }
 }
 
@@ -90,6 +91,8 @@ pub struct Aside<T> {
     line: VecDeque<Entry<T>>,
     /// When the first in line may ask again.
     ask_at: u64,
+    /// What it waits for is a place that others have.
+    full: bool,
 }
 
 impl<T> std::fmt::Debug for Aside<T> {
@@ -100,7 +103,7 @@ impl<T> std::fmt::Debug for Aside<T> {
 
 impl<T> Default for Aside<T> {
     fn default() -> Self {
-        Aside { timed: BinaryHeap::new(), line: VecDeque::new(), ask_at: 0 }
+        Aside { timed: BinaryHeap::new(), line: VecDeque::new(), ask_at: 0, full: false }
     }
 }
 
@@ -114,8 +117,9 @@ impl<T: Send> Waiting for Aside<T> {
         if self.line.is_empty() { timed } else { timed.min(self.ask_at) }
     }
 
-    fn queue(&self, now: u64) -> u64 {
-        self.ask_at.saturating_sub(now).saturating_mul(self.line.len() as u64)
+    fn queue(&self, now: u64) -> Option<u64> {
+        let line = self.ask_at.saturating_sub(now).saturating_mul(self.line.len() as u64);
+        (!self.wants_place()).then_some(line)
     }
 }
 
@@ -127,6 +131,9 @@ impl<T> Aside<T> {
 
     /// Moves what is due to the line.
     pub(crate) fn line_up(&mut self, now: u64) {
+        if self.line.is_empty() {
+            (self.ask_at, self.full) = (now, false);
+        }
         while self.timed.peek().is_some_and(|first| first.due <= now) {
             self.line.extend(self.timed.pop().map(|first| first.what));
         }
@@ -143,10 +150,20 @@ impl<T> Aside<T> {
         self.line.push_back(entry);
     }
 
-    /// Puts the first one back, as it is not let in before a time.
-    pub(crate) fn stand_first(&mut self, ask_at: u64, entry: Entry<T>) {
+    /// Puts the first one back, as it is not let in before a time; or, if it waits for a place, before others leave.
+    pub(crate) fn stand_first(&mut self, ask_at: u64, full: bool, entry: Entry<T>) {
         self.line.push_front(entry);
-        self.ask_at = ask_at;
+        (self.ask_at, self.full) = (ask_at, full);
+    }
+
+    /// Whether the first in line waits for a place.
+    pub(crate) fn wants_place(&self) -> bool {
+        self.full && !self.line.is_empty()
+    }
+
+    /// When the first in line could have asked at the earliest.
+    pub(crate) fn ask_at(&self) -> u64 {
+        self.ask_at
     }
 
     /// The next in line.

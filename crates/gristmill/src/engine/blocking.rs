@@ -133,9 +133,12 @@ impl<Out> Part<Out> {
     }
 }
 
-impl<'env, In, Op: Operator<'env, In>> State<'env, In, Op> {
-    fn is_due(&self, shared: &Shared) -> bool {
-        self.parked.peek().is_some_and(|first| first.due <= shared.now())
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> State<'env, In, Op> {
+    /// Whether the first of what is parked may be taken up: it is due, or what it waits for is there.
+    fn is_due(&self, node: &BlockingNode<'env, In, Op>) -> bool {
+        self.parked
+            .peek()
+            .is_some_and(|first| first.due <= node.shared.now() || node.runner.may_enter(&first.what.progress.waiting))
     }
 }
 
@@ -205,9 +208,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
             if self.over.load(Ordering::Acquire) || self.shared.is_stopped() {
                 return Taken::Over;
             }
-            if Op::DEFERS && state.is_due(&self.shared) {
+            if Op::DEFERS && state.is_due(self) {
                 let first = state.parked.pop();
-                if state.is_due(&self.shared) {
+                if state.is_due(self) {
                     self.arrival.notify_one();
                 }
                 return first.map_or(Taken::Nothing, |first| Taken::Unfinished(first.what));
@@ -258,8 +261,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         let took = self.shared.now() - began;
         self.runner.lead().busy_nanos.fetch_add(took, Ordering::Relaxed);
         // Several threads share the work, so an item costs the pipeline less than it costs a thread.
-        let cost = (took / self.threads as u64).saturating_add(waiting.queue(began + took));
-        self.runner.cost.learn(cost, taken as u64);
+        if let Some(queue) = waiting.queue(began + took) {
+            self.runner.cost.learn((took / self.threads as u64).saturating_add(queue), taken as u64);
+        }
         if Op::DEFERS && waiting.len() > 0 {
             let progress = self.runner.progress(out, origin, positions, waiting, splices);
             self.park(Unfinished { first, taken, progress, assembly });
@@ -386,7 +390,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for BlockingNode<
     }
 
     fn tick(&self, _: Driver<'_, 'env>) {
-        if Op::DEFERS && self.state.lock().is_due(&self.shared) {
+        if Op::DEFERS && self.state.lock().is_due(self) {
             // Who takes up the first wakes another if there is more.
             self.arrival.notify_one();
         }

@@ -95,6 +95,11 @@ impl<'a> Context<'a> {
         self.shared.clock.began() + self.shared.now()
     }
 
+    /// What a moment of this run is in the time that all runs share.
+    pub(crate) fn in_process(&self, time: u64) -> u64 {
+        self.shared.clock.began().saturating_add(time)
+    }
+
     /// What a moment in the time that all runs share is in this run's.
     pub(crate) fn in_run(&self, time: u64) -> u64 {
         time.saturating_sub(self.shared.clock.began())

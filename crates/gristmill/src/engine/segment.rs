@@ -225,7 +225,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env,
             return Step::Nothing;
         }
         if Op::DEFERS
-            && let Some(due) = input.take_due(&self.shared)
+            && let Some(due) = input.take_due(&self.runner)
         {
             input.inside += 1;
             drop(input);
@@ -261,7 +261,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env,
     }
 
     fn tick(&self, driver: Driver<'_, 'env>) {
-        if Op::DEFERS && self.input.lock().is_due(&self.shared) {
+        if Op::DEFERS && self.input.lock().is_due(&self.runner) {
             driver.notify();
         }
         if let Some(keeper) = &self.keeper {
@@ -270,13 +270,16 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env,
     }
 }
 
-impl<'env, In, Op: Operator<'env, In>> Input<'env, In, Op> {
-    fn is_due(&self, shared: &Shared) -> bool {
-        self.parked.peek().is_some_and(|first| first.due <= shared.now())
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> Input<'env, In, Op> {
+    /// Whether the first of what is parked may be taken up: it is due, or what it waits for is there.
+    fn is_due(&self, runner: &Runner<'env, In, Op>) -> bool {
+        self.parked
+            .peek()
+            .is_some_and(|first| first.due <= runner.shared.now() || runner.may_enter(&first.what.progress.waiting))
     }
 
-    fn take_due(&mut self, shared: &Shared) -> Option<Box<Unfinished<'env, In, Op>>> {
-        if self.is_due(shared) { self.parked.pop().map(|first| first.what) } else { None }
+    fn take_due(&mut self, runner: &Runner<'env, In, Op>) -> Option<Box<Unfinished<'env, In, Op>>> {
+        if self.is_due(runner) { self.parked.pop().map(|first| first.what) } else { None }
     }
 }
 
@@ -597,6 +600,11 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
         None
     }
 
+    /// Whether something that waits for a place may have one.
+    pub(crate) fn may_enter(&self, waiting: &Op::Waiting) -> bool {
+        self.op.may_enter(waiting)
+    }
+
     /// What the operators hold aside of the morsel that a worker has run.
     pub(crate) fn take_waiting(&self, worker: &mut Worker<Op::State>) -> Op::Waiting {
         self.op.take_waiting(&mut worker.state)
@@ -629,7 +637,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
         let waiting = self.take_waiting(&mut worker);
         self.dismiss(worker, entered, out.len());
         let ended = self.shared.now();
-        self.cost.learn((ended - cost_from).saturating_add(waiting.queue(ended)), morsel.source_items);
+        if let Some(queue) = waiting.queue(ended) {
+            self.cost.learn((ended - cost_from).saturating_add(queue), morsel.source_items);
+        }
         self.lead().busy_nanos.fetch_add(ended - began, Relaxed);
         if Op::DEFERS && waiting.len() > 0 {
             let progress = self.progress(out, origin, positions, waiting, splices);

@@ -78,6 +78,13 @@ pub trait Operator<'env, In>: Send + Sync + Sized + 'env {
     {
     }
 
+    /// Whether something of what is put aside waits for a place that is free now.
+    #[doc(hidden)]
+    #[inline]
+    fn may_enter(&self, _waiting: &Self::Waiting) -> bool {
+        false
+    }
+
     /// Moves what is put aside out of a worker's state.
     #[doc(hidden)]
     #[inline]
@@ -217,6 +224,10 @@ where
         let (first, second) = state;
         self.second.take_up(second, cx, now, emit);
         self.first.take_up(first, cx, now, &mut |cx, item| self.second.push(second, cx, item, emit));
+    }
+
+    fn may_enter(&self, (first, second): &Self::Waiting) -> bool {
+        self.second.may_enter(second) || self.first.may_enter(first)
     }
 
     fn take_waiting(&self, state: &mut Self::State) -> Self::Waiting {
