@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example flights
 //! cargo run --release --example flights -- --db flights.db --memory 64MiB flights.csv
+//! cargo run --release --example flights -- --db flights.db --resume flights.csv
 //! ```
 //!
 //! Without arguments it reads the flights of January 2013 that come with the project. Rows that cannot be parsed go to a
@@ -16,6 +17,7 @@ use gristmill_examples::flights::{Job, run};
 use gristmill_examples::program::{end, print, refuse};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tempfile::TempDir;
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn fly(options: Options) -> anyhow::Result<()> {
         workers: options.workers,
         memory: options.memory,
         ordered: options.ordered,
+        checkpoint: options.resume.then_some(Duration::from_millis(250)),
     })?;
     scratch.map(TempDir::keep);
     print(&summary.to_string())

@@ -91,6 +91,7 @@ fn job(folder: &TempDir, inputs: &[&Path]) -> Job {
         workers: Some(2),
         memory: None,
         ordered: false,
+        checkpoint: None,
     }
 }
 

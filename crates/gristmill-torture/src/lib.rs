@@ -2,5 +2,6 @@
 
 pub mod endless;
 pub mod job;
+pub mod kill;
 pub mod planted;
 pub mod sim;

@@ -23,6 +23,7 @@ Options:
   --replace            replace both files if they are there
   --workers N          threads that parse [default: as many as there are cores]
   --memory BYTES       bytes in flight at most, such as 64MiB [default: no bound but the window]
+  --resume             keep checkpoints, and go on where a run with the same arguments was killed
   --ordered            store rows in the order of the files
   --mmap               map the files into memory; nobody may change or truncate them meanwhile
   --help               print this
@@ -48,6 +49,7 @@ pub struct Options {
     pub workers: Option<usize>,
     pub memory: Option<Bytes>,
     pub ordered: bool,
+    pub resume: bool,
 }
 
 /// The most workers that are taken for a serious wish.
@@ -62,7 +64,7 @@ pub fn parse(arguments: impl IntoIterator<Item: Into<OsString>>) -> Result<Comma
     let mut parser = Parser::from_args(arguments);
     let mut paths: Vec<PathBuf> = Vec::new();
     let (mut database, mut dead_letters, mut workers, mut memory) = (None, None, None, None);
-    let (mut existing, mut ordered, mut mapped) = (Existing::Refuse, false, false);
+    let (mut existing, mut ordered, mut resume, mut mapped) = (Existing::Refuse, false, false, false);
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
@@ -72,10 +74,14 @@ pub fn parse(arguments: impl IntoIterator<Item: Into<OsString>>) -> Result<Comma
             Arg::Long("workers") => workers = Some(parse_workers(&parser.value()?.string()?)?),
             Arg::Long("memory") => memory = Some(parse_memory(&parser.value()?.string()?)?),
             Arg::Long("ordered") => ordered = true,
+            Arg::Long("resume") => resume = true,
             Arg::Long("mmap") => mapped = true,
             Arg::Value(value) => paths.push(path(value, "PATH")?),
             unknown => return Err(unknown.unexpected()),
         }
+    }
+    if resume && database.is_none() {
+        return Err("--resume needs --db: a new temporary directory is found by no other run".into());
     }
     let inputs = if paths.is_empty() {
         // SAFETY: the data of the project are changed by nobody while its examples run.
@@ -86,7 +92,7 @@ pub fn parse(arguments: impl IntoIterator<Item: Into<OsString>>) -> Result<Comma
     } else {
         paths.into_iter().map(Input::read).collect()
     };
-    Ok(Command::Run(Options { inputs, database, dead_letters, existing, workers, memory, ordered }))
+    Ok(Command::Run(Options { inputs, database, dead_letters, existing, workers, memory, ordered, resume }))
 }
 
 fn path(value: OsString, option: &str) -> Result<PathBuf, lexopt::Error> {
@@ -150,6 +156,7 @@ mod tests {
         refused(&["--db"], "--db");
         refused(&["--db", ""], "--db");
         refused(&["--wrokers", "2"], "--wrokers");
+        refused(&["--resume"], "--db");
         refused(&["--help"], "help");
     }
 

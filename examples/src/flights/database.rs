@@ -2,17 +2,18 @@
 
 use super::code::Code;
 use super::flight::FlightRow;
-use super::tally::Tally;
+use super::tally::{Key, Tally};
 use anyhow::{Context, bail, ensure};
 use gristmill_connect::sqlite::rusqlite::{self, Connection, OpenFlags, Row, Statement, params};
 use gristmill_connect::sqlite::{Inserts, Sqlite, SqliteError};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 const TABLE: &str = "
-    CREATE TABLE flights (
+    CREATE TABLE IF NOT EXISTS flights (
         year           INTEGER NOT NULL,
         month          INTEGER NOT NULL,
         day            INTEGER NOT NULL,
@@ -167,6 +168,50 @@ impl Draft {
         };
         moved.with_context(|| format!("could not put the database at `{}`", self.place.display()))
     }
+}
+
+/// A database that a run fills that may die, and another one goes on with: rows and progress are in one transaction.
+///
+/// # Errors
+///
+/// When it cannot be opened or made.
+pub fn open_partial<'tables>(
+    path: &Path,
+) -> Result<
+    Inserts<impl FnMut(&mut Statement<'_>, &FlightRow<'tables>) -> rusqlite::Result<usize> + use<'tables>>,
+    SqliteError,
+> {
+    Sqlite::open(path)?.table_sql(TABLE)?.insert(INSERT, insert)?.keeping_progress("flights")
+}
+
+/// The flights of each carrier on each route.
+///
+/// # Errors
+///
+/// When the database cannot be read.
+pub fn groups(database: &Connection) -> rusqlite::Result<BTreeMap<Key, Tally>> {
+    let mut query = database.prepare(
+        "SELECT carrier, origin, dest, count(*), count(dep_delay), total(dep_delay), count(arr_delay), total(arr_delay)
+         FROM flights GROUP BY carrier, origin, dest",
+    )?;
+    let groups = query.query_map((), |row| {
+        let code = |column: usize| {
+            let text: String = row.get(column)?;
+            text.parse().map_err(|_| rusqlite::Error::InvalidQuery)
+        };
+        let count = |column: usize| row.get::<_, i64>(column).map(i64::unsigned_abs);
+        let minutes = |column: usize| row.get::<_, f64>(column).map(|minutes| minutes as i64);
+        let key = Key { carrier: code(0)?, origin: code(1)?, dest: code(2)? };
+        let tally = Tally {
+            flights: count(3)?,
+            departed: count(4)?,
+            dep_delay: minutes(5)?,
+            arrived: count(6)?,
+            arr_delay: minutes(7)?,
+        };
+        Ok((key, tally))
+    });
+    groups?.collect()
 }
 
 /// One line of a table: a group by its names, and what is known of it.

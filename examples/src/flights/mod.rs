@@ -15,12 +15,15 @@
 //! - The database is made in a directory beside its place and moved there when all has succeeded: there is either a whole
 //!   one or none. `--replace` keeps the old one until then. A run that is killed leaves its `.flights-` directory behind,
 //!   which may be removed.
+//! - With `--resume` a run that is killed is gone on with by the same command (`resume.rs`): the database is made in a file
+//!   beside its place, and has the progress of the run in the transactions of its rows.
 
 pub mod args;
 pub mod code;
 pub mod database;
 pub mod flight;
 pub mod rejected;
+mod resume;
 pub mod source;
 pub mod summary;
 pub mod tables;
@@ -37,6 +40,7 @@ use rejected::{Rejected, rejected_file};
 use source::{FlightFiles, Input, Piece};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use summary::Summary;
 use tables::{TablePaths, Tables};
 use tally::{Key, Tally, roll_up};
@@ -60,6 +64,8 @@ pub struct Job {
     pub memory: Option<Bytes>,
     /// Whether rows are stored in the order of the files.
     pub ordered: bool,
+    /// How often a checkpoint is kept, for a run that may be killed and gone on with; `None` for none.
+    pub checkpoint: Option<Duration>,
 }
 
 /// Rows a transaction: enough that its cost does not count.
@@ -72,6 +78,9 @@ const BATCH_ROWS: usize = 8_192;
 /// When a file cannot be read or is not one of flights, or the database or the dead letters cannot be written.
 pub fn run(job: &Job) -> anyhow::Result<Summary> {
     check_places(job)?;
+    if let Some(every) = job.checkpoint {
+        return resume::run(job, every);
+    }
     let draft = Draft::create(&job.database, job.existing)?;
     let workers = start_workers(job.workers)?;
     let files = FlightFiles::open(job.inputs.clone(), piece_target(job.memory, workers.current_num_threads()))?;
@@ -140,6 +149,7 @@ fn finish(job: &Job, draft: Draft, stored: u64, report: Report<Groups<Key, Tally
     ensure!(all == stored, "{stored} rows were stored, but {all} were counted on the way");
 
     draft.publish()?;
+    let (_, report) = report.into_parts();
     Ok(Summary {
         database: job.database.clone(),
         stored,

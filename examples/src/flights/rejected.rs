@@ -3,8 +3,8 @@
 use super::source::Piece;
 use gristmill::{BoxError, Cause, DeadLetter, Store};
 use gristmill_connect::csv::BadRow;
-use gristmill_connect::lines::{LinesError, LinesFile};
-use std::io::Write;
+use gristmill_connect::lines::{LinesError, LinesFile, WholeLines};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,19 +26,26 @@ pub struct Rejected {
 ///
 /// When the file is there already or cannot be there.
 pub fn rejected_file(path: &Path) -> Result<impl Store<DeadLetter<Piece, Rejected>> + use<>, LinesError> {
-    LinesFile::create(path, |letter: &DeadLetter<Piece, Rejected>, line: &mut Vec<u8>| {
-        match (&letter.cause, &letter.item) {
-            (Cause::Error(Rejected { path, row }), _) => {
-                write!(line, "{}\t{}\t{}\t", path.display(), row.line, reason(&row.reason))?;
-                line.write_all(&row.text)
-            }
-            // A panic is a bug of ours, and says nothing of the row; the chunk is known.
-            (Cause::Panic(message), Some(piece)) => {
-                write!(line, "{}\t{}-\tpanic: {message}\t", piece.path.display(), piece.chunk.first_line())
-            }
-            (Cause::Panic(message), None) => write!(line, "?\t?\tpanic: {message}\t"),
+    LinesFile::create(path, write_letter)
+}
+
+/// The same for a run that may die and be gone on with: the file is there when all rows are stored.
+pub fn resumable_rejected_file(path: &Path) -> impl Store<DeadLetter<Piece, Rejected>> + use<> {
+    WholeLines::new(path, write_letter)
+}
+
+fn write_letter(letter: &DeadLetter<Piece, Rejected>, line: &mut Vec<u8>) -> io::Result<()> {
+    match (&letter.cause, &letter.item) {
+        (Cause::Error(Rejected { path, row }), _) => {
+            write!(line, "{}\t{}\t{}\t", path.display(), row.line, reason(&row.reason))?;
+            line.write_all(&row.text)
         }
-    })
+        // A panic is a bug of ours, and says nothing of the row; the chunk is known.
+        (Cause::Panic(message), Some(piece)) => {
+            write!(line, "{}\t{}-\tpanic: {message}\t", piece.path.display(), piece.chunk.first_line())
+        }
+        (Cause::Panic(message), None) => write!(line, "?\t?\tpanic: {message}\t"),
+    }
 }
 
 /// The reason and its causes, on one line and without a tab.

@@ -3,7 +3,7 @@
 use super::flight::Columns;
 use anyhow::Context;
 use gristmill::chunk::{Delimited, Pieces};
-use gristmill::{BoxError, Bytes, Chunk, ChunkError, Chunks, Source, Weight};
+use gristmill::{BoxError, Bytes, Chunk, ChunkError, Chunks, Mark, Source, Weight};
 use gristmill_connect::csv::Header;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +64,8 @@ pub struct Piece {
 #[derive(Debug)]
 pub struct FlightFiles {
     inputs: std::vec::IntoIter<Input>,
+    /// How many files were opened.
+    opened: u64,
     target: Bytes,
     current: Option<OpenFile>,
     waits: bool,
@@ -95,7 +97,7 @@ impl FlightFiles {
             }
         }
         let waits = inputs.iter().any(|input| input.access == Access::Read);
-        Ok(FlightFiles { inputs: inputs.into_iter(), target, current: None, waits, expected_pieces })
+        Ok(FlightFiles { inputs: inputs.into_iter(), opened: 0, target, current: None, waits, expected_pieces })
     }
 
     /// About how many pieces there will be, as far as file sizes tell.
@@ -104,12 +106,21 @@ impl FlightFiles {
         self.expected_pieces
     }
 
+    /// Opens the next file, if there is one.
+    fn open_next(&mut self) -> Result<bool, BoxError> {
+        let Some(input) = self.inputs.next() else { return Ok(false) };
+        self.opened += 1;
+        let chunks = input.open()?.target(self.target).lines();
+        self.current = Some(OpenFile { path: input.path.into(), chunks, columns: None });
+        Ok(true)
+    }
+
     fn next_piece(&mut self) -> Result<Option<Piece>, BoxError> {
         loop {
             if self.current.is_none() {
-                let Some(input) = self.inputs.next() else { return Ok(None) };
-                let chunks = input.open()?.target(self.target).lines();
-                self.current = Some(OpenFile { path: input.path.into(), chunks, columns: None });
+                if !self.open_next()? {
+                    return Ok(None);
+                }
             }
             if let Some(file) = &mut self.current
                 && let Some(piece) = file.next_piece()?
@@ -144,6 +155,35 @@ impl Source for FlightFiles {
 
     fn pull(&mut self) -> Option<Result<Piece, BoxError>> {
         self.next_piece().transpose()
+    }
+
+    /// How many files were opened, and a mark in the last of them.
+    fn mark(&mut self) -> Option<Mark> {
+        let mut bytes = self.opened.to_le_bytes().to_vec();
+        if let Some(file) = &mut self.current {
+            bytes.extend(file.chunks.mark()?.bytes());
+        }
+        Some(Mark::new(bytes))
+    }
+
+    fn seek(&mut self, mark: &Mark) -> Result<(), BoxError> {
+        let (opened, inner) = mark.bytes().split_first_chunk().ok_or("no place in flights")?;
+        let opened = u64::from_le_bytes(*opened);
+        let whole = opened - u64::from(!inner.is_empty() && opened > 0);
+        self.opened = whole;
+        self.inputs.by_ref().take(usize::try_from(whole)?).for_each(drop);
+        if !inner.is_empty() && self.open_next()? {
+            let file = self.current.as_mut().ok_or("no such file")?;
+            // The header is at the beginning, which is behind us.
+            file.columns = Some(Arc::new(Columns::of(Header::of(&*file.path)?)?));
+            file.chunks.seek(&Mark::new(inner))?;
+        }
+        Ok(())
+    }
+
+    fn fingerprint(&mut self) -> Result<Option<String>, BoxError> {
+        let paths = self.inputs.as_slice().iter().map(Input::path);
+        Chunks::open_all(paths).target(self.target).lines().fingerprint()
     }
 
     fn may_wait(&self) -> bool {

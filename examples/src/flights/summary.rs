@@ -2,7 +2,7 @@
 
 use super::database::Line;
 use super::tally::{Key, Tally};
-use gristmill::{Groups, Report};
+use gristmill::Report;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -18,14 +18,14 @@ pub struct Summary {
     pub rejected: u64,
     /// Where that file is, if there is one.
     pub dead_letters: PathBuf,
-    /// What was counted on the way.
+    /// What was counted on the way; in a run that may be gone on with, in the database.
     pub groups: BTreeMap<Key, Tally>,
     /// Read back from the database.
     pub carriers: Vec<Line>,
     /// Read back from the database.
     pub routes: Vec<Line>,
     /// What the pipeline did.
-    pub report: Report<Groups<Key, Tally>>,
+    pub report: Report,
 }
 
 /// Lines of each table that are shown.

@@ -71,6 +71,6 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> anyhow::Result<Command> {
     })
 }
 
-fn number(parser: &mut Parser, name: &str) -> anyhow::Result<u64> {
+pub(crate) fn number(parser: &mut Parser, name: &str) -> anyhow::Result<u64> {
     parser.value()?.parse().with_context(|| format!("{name} takes a whole number"))
 }
