@@ -64,7 +64,8 @@
 //!   ends the run; and a panic while another unwinds, or a stack overflow, which end the process.
 //! - A run always ends, and takes its threads along: [`Error::report`] says how far it came.
 //!
-//! Not built yet: checkpoint and resume.
+//! - A run that keeps a [checkpoint](Pipeline::checkpoint) can die at any moment and be gone on with; with a store that
+//!   commits its rows and the progress together, or can go back, every item is stored exactly once.
 
 pub mod prelude;
 pub mod source;

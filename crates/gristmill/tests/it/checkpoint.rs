@@ -527,3 +527,348 @@ fn a_changed_input_is_refused_and_named_unless_it_is_accepted() {
         assert_eq!(grown.rows[lines.len()..], [(2_000, String::new()), (2_001, "more".to_owned())]);
     });
 }
+
+/// A store and a checkpoint beside each other.
+struct Bench {
+    folder: TempDir,
+    ledger: Ledger<u64>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Bench { folder: tempfile::tempdir().unwrap(), ledger: Ledger::new() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("job.checkpoint")
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::file(self.path()).every(Duration::ZERO)
+    }
+
+    /// The store of a new process.
+    fn store(&mut self) -> &mut Ledger<u64> {
+        self.ledger.open = false;
+        &mut self.ledger
+    }
+}
+
+#[test]
+fn a_drained_run_keeps_a_checkpoint_and_the_next_one_goes_on() {
+    within("drain and resume", || {
+        for waits in [false, true] {
+            let mut bench = Bench::new();
+            let mut begins = 0;
+            for life in 1..4u64 {
+                let token = CancelToken::new();
+                let checkpoint = Checkpoint::file(bench.path()).every(Duration::from_secs(3_600));
+                let report = Pipeline::extract(Numbers { waits, ..Numbers::to(u64::MAX) })
+                    .on_error(OnError::skip())
+                    .cancel_token(&token)
+                    .inspect(|number| {
+                        if *number >= life * 1_000 {
+                            token.drain()
+                        }
+                    })
+                    .checkpoint(checkpoint)
+                    .store(bench.store())
+                    .run()
+                    .unwrap();
+                assert_eq!(report.resumed_at.unwrap_or(0), begins);
+                begins += report.totals().extracted;
+                assert_eq!(bench.ledger.commits.last(), Some(&begins));
+            }
+            assert!(bench.ledger.rows.iter().copied().eq((0..begins).filter(|number| number % 97 != 13)));
+        }
+    });
+}
+
+#[test]
+fn what_a_silent_source_has_given_is_committed_meanwhile() {
+    within("silent source", || {
+        let bench = Bench::new();
+        let (sender, receiver) = crossbeam_channel::bounded(8);
+        let (said, committed) = crossbeam_channel::unbounded();
+        struct Says(crossbeam_channel::Sender<u64>);
+        impl Store<u64> for Says {
+            type Error = String;
+            fn store(&mut self, _: u64) -> Result<(), String> {
+                Ok(())
+            }
+            fn commit(&mut self, progress: &Progress) -> Result<Receipt, String> {
+                // Nobody listens to the last one.
+                let _ = self.0.send(progress.position());
+                Ok(Receipt::none())
+            }
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                (0..5).for_each(|number| sender.send(number).unwrap());
+                // Nothing more comes, and the source has not ended: the position is committed all the same.
+                while committed.recv().unwrap() < 5 {}
+            });
+            let checkpoint = Checkpoint::file(bench.path()).every(Duration::from_millis(5));
+            Pipeline::extract(gristmill::source::channel(receiver))
+                .checkpoint(checkpoint)
+                .store(Says(said))
+                .run()
+                .unwrap();
+        });
+    });
+}
+
+#[test]
+fn what_cannot_be_gone_on_from_is_refused() {
+    let bench = Bench::new();
+    let numbers = || Pipeline::extract(0..10u64).checkpoint(bench.checkpoint());
+    let refused = |error: gristmill::Error, words: &str| {
+        assert!(error.is_setting() && error.report().is_none());
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    refused(numbers().count().run().unwrap_err(), "`count`");
+    refused(numbers().collect::<Vec<_>>().run().unwrap_err(), "`collect`");
+    refused(numbers().fold(|| 0, |sum, _| *sum += 1, |sum, other| *sum += other).run().unwrap_err(), "`fold`");
+    refused(numbers().merge(Pipeline::extract(0..10u64)).store(Ledger::new()).run().unwrap_err(), "merge");
+    let keyed = Pipeline::extract(0..10u64).ordered_by_key(|number| *number).checkpoint(bench.checkpoint());
+    refused(keyed.store(Ledger::new()).run().unwrap_err(), "checkpoint");
+    let branch = Pipeline::extract(0..10u64)
+        .broadcast(|side| side.checkpoint(Checkpoint::in_store()).store(Ledger::new()))
+        .store(Ledger::new());
+    refused(branch.run().unwrap_err(), "main pipeline");
+    let side = numbers().broadcast(|side| side.batch(2).fold(|| (), |(), _| (), |(), ()| ())).store(Ledger::new());
+    refused(side.run().unwrap_err(), "`fold`");
+    let kept = Pipeline::extract(0..10u64).checkpoint(Checkpoint::in_store()).store(Ledger::new());
+    refused(kept.run().unwrap_err(), "does not keep the progress");
+    assert!(!bench.path().exists(), "nothing was kept");
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_used_is_an_error_and_never_a_new_beginning() {
+    let mut bench = Bench::new();
+    Pipeline::extract(Numbers::to(50))
+        .on_error(OnError::skip())
+        .checkpoint(bench.checkpoint())
+        .store(bench.store())
+        .run()
+        .unwrap();
+    let whole = std::fs::read(bench.path()).unwrap();
+    let path = bench.path();
+    let run = |ledger: &mut Ledger<u64>, items: u64, name: &str| {
+        Pipeline::extract(Numbers::to(items))
+            .on_error(OnError::skip())
+            .checkpoint(Checkpoint::file(&path).accept_changed_input())
+            .store(ledger)
+            .named(name)
+            .run()
+            .unwrap_err()
+    };
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let error = run(&mut bench.ledger, 50, "store");
+    assert!(error.is_checkpoint() && format!("{error:?}").contains("torn"), "{error:?}");
+    std::fs::write(&path, &whole).unwrap();
+    let error = run(&mut bench.ledger, 60, "elsewhere");
+    assert!(error.is_checkpoint() && error.to_string().contains("another pipeline"), "{error:?}");
+    assert_eq!(bench.ledger.rows.len(), 49, "nothing was touched");
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+}
+
+#[test]
+fn two_runs_cannot_keep_one_checkpoint() {
+    within("two runs", || {
+        let bench = Bench::new();
+        let path = bench.path();
+        let inner = path.clone();
+        Pipeline::extract(0..1u64)
+            .checkpoint(Checkpoint::file(&path))
+            .map(move |number| {
+                let second = Pipeline::extract(0..1u64).checkpoint(Checkpoint::file(&inner)).store(Ledger::new()).run();
+                let error = second.unwrap_err();
+                assert!(error.is_checkpoint() && error.to_string().contains("another run"), "{error}");
+                number
+            })
+            .store(Ledger::new())
+            .run()
+            .unwrap();
+        Pipeline::extract(0..1u64).checkpoint(Checkpoint::file(&path)).store(Ledger::new()).run().unwrap();
+    });
+}
+
+#[test]
+fn a_source_that_has_become_shorter_is_an_error() {
+    within("shorter source", || {
+        for waits in [false, true] {
+            let mut bench = Bench::new();
+            let numbers = |end| Numbers { marks: false, waits, ..Numbers::to(end) };
+            let checkpoint = || Checkpoint::file(bench.path()).every(Duration::ZERO).accept_changed_input();
+            let (first, second) = (checkpoint(), checkpoint());
+            Pipeline::extract(numbers(900))
+                .on_error(OnError::skip())
+                .checkpoint(first)
+                .store(bench.store())
+                .run()
+                .unwrap();
+            let run = Pipeline::extract(numbers(800)).on_error(OnError::skip()).checkpoint(second).store(bench.store());
+            let error = run.run().unwrap_err();
+            assert!(error.is_checkpoint(), "{error:?}");
+            assert!(error.to_string().contains("after 800 items") && error.to_string().contains("900"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn positions_are_those_of_a_run_that_was_never_interrupted() {
+    within("positions", || {
+        let mut bench = Bench::new();
+        for dies_at in [300u64, 600] {
+            let error = Pipeline::extract(Numbers::to(1_000))
+                .on_error(OnError::skip())
+                .morsel_items(10)
+                .window(3)
+                .try_map(move |number| if number == dies_at { Err("the power fails") } else { Ok(number) })
+                .checkpoint(bench.checkpoint())
+                .store(bench.store())
+                .run()
+                .unwrap_err();
+            assert_eq!(error.position(), Some(dies_at));
+        }
+        assert!(bench.ledger.resumed > 0);
+    });
+}
+
+#[test]
+fn an_end_that_is_ahead_is_not_given_again_what_it_has() {
+    within("one end ahead", || {
+        for fails_at in 1..12 {
+            let (mut main, mut side) =
+                (Database::default(), Database { fails_at: Some(fails_at), ..Database::default() });
+            for _ in 0..2 {
+                let side = &mut side;
+                let done = Pipeline::extract(0..500u64)
+                    .morsel_items(9)
+                    .window(2)
+                    .checkpoint(Checkpoint::in_store().every(Duration::ZERO))
+                    .broadcast(move |copies| copies.batch(4).store(side).named("side"))
+                    .batch(25)
+                    .store(&mut main)
+                    .run();
+                if let Err(error) = done {
+                    assert_eq!(error.stage_name(), Some("side"), "{error:?}");
+                }
+            }
+            assert!(main.rows.iter().copied().eq(0..500), "{:?}", main.rows);
+            assert!(side.rows.iter().copied().eq(0..500), "{:?}", side.rows);
+        }
+    });
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spot {
+    Fingerprint,
+    Seek,
+    Mark,
+    Commit,
+    Resume,
+}
+
+/// A source and a store that panic, or fail, in one place.
+#[derive(Debug)]
+struct Trap(Option<Spot>, bool);
+
+impl Trap {
+    fn spring(&self, spot: Spot) -> Result<(), String> {
+        if self.0 != Some(spot) {
+            return Ok(());
+        }
+        assert!(!self.1, "planned panic");
+        Err("planned failure".to_owned())
+    }
+}
+
+struct TrapSource(Numbers, Trap);
+
+impl Source for TrapSource {
+    type Item = u64;
+    type Error = String;
+
+    fn pull(&mut self) -> Option<Result<u64, String>> {
+        self.0.pull()
+    }
+
+    fn may_wait(&self) -> bool {
+        self.0.may_wait()
+    }
+
+    fn mark(&mut self) -> Option<Mark> {
+        self.1.spring(Spot::Mark).ok()?;
+        self.0.mark()
+    }
+
+    fn seek(&mut self, mark: &Mark) -> Result<(), BoxError> {
+        self.1.spring(Spot::Seek)?;
+        self.0.seek(mark)
+    }
+
+    fn fingerprint(&mut self) -> Result<Option<String>, BoxError> {
+        self.1.spring(Spot::Fingerprint)?;
+        self.0.fingerprint()
+    }
+}
+
+struct TrapStore<'a>(&'a mut Ledger<u64>, Trap);
+
+impl Store<u64> for TrapStore<'_> {
+    type Error = String;
+
+    fn store(&mut self, item: u64) -> Result<(), String> {
+        self.0.store(item)
+    }
+
+    fn commit(&mut self, progress: &Progress) -> Result<Receipt, String> {
+        // The first commit goes through.
+        if progress.position() > 60 {
+            self.1.spring(Spot::Commit)?;
+        }
+        self.0.commit(progress)
+    }
+
+    fn resume(&mut self, receipt: &Receipt) -> Result<(), String> {
+        self.1.spring(Spot::Resume)?;
+        self.0.resume(receipt)
+    }
+}
+
+#[test]
+fn a_failure_or_a_panic_anywhere_ends_the_run_and_the_next_one_goes_on() {
+    use Spot::{Commit, Fingerprint, Mark, Resume, Seek};
+    within("traps", || {
+        for (spot, panics, waits) in [Fingerprint, Seek, Mark, Commit, Resume]
+            .into_iter()
+            .flat_map(|spot| [(spot, false, false), (spot, true, false), (spot, false, true), (spot, true, true)])
+        {
+            let mut bench = Bench::new();
+            let mut lives = |trap: Option<Spot>, dies_at: u64| {
+                let source = TrapSource(Numbers { waits, ..Numbers::to(400) }, Trap(trap, panics));
+                let checkpoint = bench.checkpoint();
+                let run = Pipeline::extract(source)
+                    .on_error(OnError::skip())
+                    .morsel_items(10)
+                    .window(2)
+                    .try_map(move |number| if number == dies_at { Err("the power fails") } else { Ok(number) })
+                    .checkpoint(checkpoint)
+                    .store(TrapStore(bench.store(), Trap(trap, panics)))
+                    .run();
+                if let Some(report) = run.as_ref().err().and_then(gristmill::Error::report) {
+                    assert_balanced(report);
+                }
+                run.map(drop)
+            };
+            lives(None, 200).unwrap_err();
+            let trapped = lives(Some(spot), u64::MAX);
+            // A source that cannot say where it stands is pulled from the beginning.
+            assert_eq!(trapped.is_ok(), spot == Mark && !panics, "{spot:?} {panics} {waits}: {trapped:?}");
+            lives(None, u64::MAX).unwrap();
+            assert!(bench.ledger.rows.iter().copied().eq((0..400).filter(|number| number % 97 != 13)), "{spot:?}");
+        }
+    });
+}
