@@ -45,6 +45,7 @@ mod encode;
 mod error;
 mod exif;
 mod files;
+mod filter;
 mod format;
 mod jpeg;
 mod options;

@@ -107,6 +107,12 @@ impl Options {
         self
     }
 
+    /// The format of all outputs, if one was [set](Options::format).
+    #[must_use]
+    pub fn output_format(&self) -> Option<Format> {
+        self.format
+    }
+
     pub(crate) fn check(&self) -> Result<(), OptionsError> {
         let is_side = |side| (1..=LONGEST).contains(&side);
         if !is_side(self.bounds.width) || !is_side(self.bounds.height) {

@@ -111,7 +111,8 @@ impl Picture {
         for pixel in 0..n_pixels {
             let alpha = plane.data[pixel * channels + channels - 1];
             for channel in 0..channels - 1 {
-                plane.data[pixel * (channels - 1) + channel] = over_white(plane.data[pixel * channels + channel], alpha);
+                plane.data[pixel * (channels - 1) + channel] =
+                    over_white(plane.data[pixel * channels + channel], alpha);
             }
         }
         plane.channels = channels - 1;

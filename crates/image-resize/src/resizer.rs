@@ -8,11 +8,9 @@ use crate::files::Task;
 use crate::format::Format;
 use crate::options::Options;
 use crate::output;
-use crate::picture::{Picture, Plane};
+use crate::picture::Picture;
 use crate::size::Size;
-use crate::turn;
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
+use crate::{filter, turn};
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -167,7 +165,7 @@ impl Resizer {
         let about = decoder.decode(image, &options.limits, wanted, stored)?;
         resized.become_of(stored.layout, target(about.size, about.orientation, options));
         for (from, to) in stored.planes[..stored.layout.n_planes()].iter().zip(&mut resized.planes) {
-            scale(filter, from, to)?;
+            filter::scale(filter, from, to)?;
         }
         turn::turn(resized, about.orientation, spare);
         let format = options.format.unwrap_or(about.format);
@@ -185,25 +183,6 @@ fn target(stored: Size, orientation: Orientation, options: &Options) -> Size {
     } else {
         stored.fit(options.bounds, options.enlarge)
     }
-}
-
-/// Lanczos with three lobes. Transparent pixels do not count for the colour.
-fn scale(filter: &mut fast_image_resize::Resizer, from: &Plane, to: &mut Plane) -> Result<(), Problem> {
-    let pixel = match from.channels {
-        1 => PixelType::U8,
-        2 => PixelType::U8x2,
-        3 => PixelType::U8x3,
-        _ => PixelType::U8x4,
-    };
-    let failed = |error: &dyn fmt::Display| Problem::Encode(format!("the filter: {error}"));
-    let source = ImageRef::new(from.width, from.height, &from.data, pixel).map_err(|error| failed(&error))?;
-    let mut result =
-        Image::from_slice_u8(to.width, to.height, &mut to.data, pixel).map_err(|error| failed(&error))?;
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-        .crop(0.0, 0.0, from.extent.0, from.extent.1)
-        .use_alpha(true);
-    filter.resize(&source, &mut result, &options).map_err(|error| failed(&error))
 }
 
 /// Reads a file of at most so many bytes.

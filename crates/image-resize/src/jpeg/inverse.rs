@@ -91,7 +91,8 @@ fn round(value: f32) -> u8 {
 /// The pixels of a block of 2 × 2. All cosines are the same but for the sign.
 #[inline(always)]
 pub(super) fn four_pixels(block: &[i32; 64]) -> [[u8; 2]; 2] {
-    let [a, b, c, d] = [block[0], block[1], block[2], block[4]].map(|coefficient| coefficient.clamp(-(1 << 20), 1 << 20));
+    let [a, b, c, d] =
+        [block[0], block[1], block[2], block[4]].map(|coefficient| coefficient.clamp(-(1 << 20), 1 << 20));
     let (left, right) = (a + b, a - b);
     let (upper, lower) = (c + d, c - d);
     [[eighth(left + upper), eighth(right + lower)], [eighth(left - upper), eighth(right - lower)]]
