@@ -69,6 +69,9 @@ impl Decoder {
             let wanted = wanted(size, orientation);
             picture.layout = if header.components.len() == 1 { Layout::Gray } else { Layout::Ycc };
             self.jpeg.decode(&header, wanted, limits.decoded_bytes, &mut picture.planes)?;
+        } else if header.is_scan_by_scan() {
+            // zune-jpeg 0.5.15 makes another picture of it, and no error.
+            return Err(Problem::Unsupported("a sequential JPEG with a scan for each component"));
         } else {
             full_jpeg(bytes, size, limits, picture)?;
             // It is RGB now, which a profile for CMYK knows nothing of.

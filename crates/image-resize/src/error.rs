@@ -58,6 +58,9 @@ pub enum Problem {
     /// It ends before its last pixel.
     #[error("the image is cut off")]
     Truncated,
+    /// It is of a kind that is not decoded.
+    #[error("a kind of image that is not decoded: {0}")]
+    Unsupported(&'static str),
     /// Something in it cannot be.
     #[error("the image is damaged: {0}")]
     Corrupt(String),

@@ -27,6 +27,8 @@
 //!
 //! Of an *animation* the first frame is taken, or for PNG the picture for those who know no animations.
 //!
+//! Not decoded, and errors: arithmetic coding, 12 bits, and a sequential JPEG that has a scan for each component.
+//!
 //! # Images that are not whole
 //!
 //! An image that is cut off or damaged is an error, even where other programs show a part of it and a grey rest: nobody

@@ -68,7 +68,7 @@ impl Options {
     #[must_use]
     pub fn within(bounds: Size) -> Self {
         let (enlarge, limits) = (Enlarge::default(), Limits::default());
-        Options { bounds, enlarge, quality: 80, format: None, limits, spare: 1.5 }
+        Options { bounds, enlarge, quality: 80, format: None, limits, spare: 2.0 }
     }
 
     /// Sets what becomes of images smaller than the box.

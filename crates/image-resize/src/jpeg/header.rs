@@ -56,6 +56,8 @@ pub(crate) struct Codes<'a> {
 enum Coding {
     /// Huffman, sequential, 8 bits.
     Plain,
+    /// Huffman, progressive.
+    Progressive,
     Other,
 }
 
@@ -156,7 +158,11 @@ impl<'a> Header<'a> {
         if !self.components.is_empty() {
             return Err(corrupt("two frames"));
         }
-        self.coding = if matches!(marker, 0xc0 | 0xc1) && bits == 8 { Coding::Plain } else { Coding::Other };
+        self.coding = match (marker, bits) {
+            (0xc0 | 0xc1, 8) => Coding::Plain,
+            (0xc2, _) => Coding::Progressive,
+            _ => Coding::Other,
+        };
         (self.width, self.height) = (u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into());
         if self.width == 0 || self.height == 0 {
             return Err(corrupt("a frame without pixels"));
@@ -230,6 +236,11 @@ impl<'a> Header<'a> {
             _ => false,
         };
         self.coding == Coding::Plain && is_known && self.n_scanned == self.components.len()
+    }
+
+    /// Whether it is sequential, and its components follow one another.
+    pub(crate) fn is_scan_by_scan(&self) -> bool {
+        self.coding != Coding::Progressive && self.n_scanned < self.components.len()
     }
 
     /// Whether three components are brightness and two colours, not red, green and blue.
