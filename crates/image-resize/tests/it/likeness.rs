@@ -47,9 +47,9 @@ fn similarity(a: &[f64], b: &[f64]) -> f64 {
 
 #[test]
 fn thumbnails_of_all_scales_are_like_the_picture() {
-    let image = scene(1_200, 900);
+    let image = scene(640, 480);
     let bytes = made::plain_jpeg(&image);
-    for side in [40, 100, 150, 200, 300, 400, 600] {
+    for side in [40, 79, 150, 300] {
         let options = Options::new(side).quality(95);
         let found = made::resize(&bytes, &options, |thumbnail| decode_jpeg(thumbnail.bytes)).unwrap();
         let similarity = ssim(&found, &shrink(&image, found.width, found.height));
