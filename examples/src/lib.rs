@@ -13,6 +13,7 @@
 //! | `hash_tree` | checksums of trees and huge files: [`hash_tree`] |
 //! | `frames` | raw video scaled frame by frame, in order |
 //! | `compress` | blocks of a stream compressed on every core, written in order: [`compress`] |
+//! | `resize_folder` | thumbnails of a folder of images; what is broken is noted: [`resize_folder`] |
 //! | `sqrt_sum` | a sum with the same bits whoever adds what: [`sqrt_sum`] |
 
 pub mod bar;
@@ -20,6 +21,7 @@ pub mod compress;
 pub mod flights;
 pub mod hash_tree;
 pub mod program;
+pub mod resize_folder;
 pub mod sqrt_sum;
 pub mod text;
 pub mod values;

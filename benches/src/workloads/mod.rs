@@ -4,6 +4,7 @@ pub mod brc;
 pub mod compress;
 pub mod frames;
 pub mod hash;
+pub mod resize;
 pub mod sqrt_sum;
 pub mod words;
 
@@ -27,4 +28,4 @@ pub struct Workload {
 
 /// All of them.
 pub const WORKLOADS: &[Workload] =
-    &[hash::HASH, brc::BRC, sqrt_sum::SQRT_SUM, words::WORDS, compress::COMPRESS, frames::FRAMES];
+    &[hash::HASH, brc::BRC, sqrt_sum::SQRT_SUM, words::WORDS, compress::COMPRESS, frames::FRAMES, resize::RESIZE];

@@ -568,7 +568,7 @@ fn a_drained_run_keeps_a_checkpoint_and_the_next_one_goes_on() {
                     .cancel_token(&token)
                     .inspect(|number| {
                         if *number >= life * 1_000 {
-                            token.drain()
+                            token.drain();
                         }
                     })
                     .checkpoint(checkpoint)
