@@ -190,6 +190,20 @@ pub const PLANTS: &[Plant] = &[
         caught_by: CaughtBy::Seeds,
     },
     Plant {
+        name: "checkpoint: a batch stays open at a barrier",
+        file: "engine/batch.rs",
+        from: "if full.barrier.is_some() && !self.open.items.is_empty() {",
+        to: "if false {",
+        caught_by: CaughtBy::Test("checkpoint::a_run_that_dies_anywhere"),
+    },
+    Plant {
+        name: "checkpoint: letters are stored as they come",
+        file: "engine/dead.rs",
+        from: "if self.holds {",
+        to: "if false {",
+        caught_by: CaughtBy::Test("checkpoint::a_run_that_dies_anywhere"),
+    },
+    Plant {
         name: "checkpoint: letters of an end that is ahead go back with the others",
         file: "engine/barrier.rs",
         from: "let end = roll.ends.len().checked_sub(1).filter(|_| of_end);",

@@ -162,6 +162,8 @@ struct Shape {
     side: bool,
     threads: usize,
     every: Duration,
+    /// It dies at once, and not when a store of dead letters is told.
+    sudden: bool,
     /// How many items after its beginning each run dies.
     deaths: Vec<u64>,
 }
@@ -169,7 +171,7 @@ struct Shape {
 fn shapes() -> impl Strategy<Value = Shape> {
     let source = (0..400u64, any::<bool>(), any::<bool>(), any::<bool>());
     let sizes = (prop::option::of(1..20usize), 1..12usize, 1..40usize, 1..3usize);
-    let parts = (any::<bool>(), any::<bool>(), any::<bool>());
+    let parts = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let every = prop_oneof![3 => Just(0u64), 1 => Just(200), 1 => Just(3_600_000_000)];
     let deaths = prop::collection::vec(0..300u64, 0..6);
     (source, sizes, parts, every, deaths).prop_map(|(source, sizes, parts, every, deaths)| Shape {
@@ -184,6 +186,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
         blocking: parts.0,
         in_store: parts.1,
         side: parts.2,
+        sudden: parts.3,
         every: Duration::from_micros(every),
         deaths,
     })
@@ -245,6 +248,7 @@ fn run(world: &mut World, shape: &Shape, dies_at: Option<u64>) -> Result<gristmi
     let pool = pool(shape.threads);
     let numbers = Numbers { marks: shape.marks, waits: shape.waits, ..Numbers::to(shape.items) };
     let checkpoint = if shape.in_store { Checkpoint::in_store() } else { Checkpoint::file(&world.checkpoint) };
+    let sudden = shape.sudden;
     let mut pipeline = Pipeline::extract(numbers);
     if shape.weighed {
         // An item that does not fit is held back by the feed.
@@ -263,12 +267,13 @@ fn run(world: &mut World, shape: &Shape, dies_at: Option<u64>) -> Result<gristmi
         .filter(|number| number % 5 != 0)
         .weigh_by(|_| 8)
         .try_map(move |number| {
-            if dies_at == Some(number) {
+            if dies_at == Some(number) && !sudden {
                 return Err(Trouble::Death);
             }
             if number % 31 == 7 { Err(Trouble::Rejected) } else { Ok(number) }
         })
         .on_error(OnError::dead_letter(Fatal(&mut world.rejected)))
+        .try_map(move |number| if dies_at == Some(number) && sudden { Err(Trouble::Death) } else { Ok(number) })
         .flat_map(|number| vec![number; (number % 4) as usize]);
     let threads = if shape.blocking { 3 } else { 1 };
     let pipeline = pipeline.map_blocking(threads, |number| {
@@ -399,6 +404,7 @@ fn a_barrier_of_a_tick_does_not_send_the_only_worker_home() {
         side: false,
         threads: 1,
         every: Duration::ZERO,
+        sudden: false,
         deaths: vec![41, 81, 187, 74, 125],
     };
     for _ in 0..20 {
