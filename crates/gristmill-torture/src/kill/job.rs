@@ -201,6 +201,21 @@ impl Task {
         }
         Ok(())
     }
+
+    /// Removes what it has made, and what it could not remove itself.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be removed.
+    pub fn sweep(&self) -> anyhow::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&format!("{}.", self.name)) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The job itself, in the process that may be killed.
