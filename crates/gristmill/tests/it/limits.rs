@@ -230,9 +230,9 @@ fn an_open_breaker_spares_the_service_and_loses_nothing() {
             };
             let report = report.unwrap();
             assert_balanced(&report);
-            assert!(report.output.iter().copied().eq(0..500));
-            assert_eq!(breaker.state(), BreakerState::Closed);
             assert_eq!(report.totals().retried, DOWN);
+            assert!(report.output.into_iter().eq(0..500));
+            assert_eq!(breaker.state(), BreakerState::Closed);
             // It opens after ten, and again with one or two probes each time; a thread that had its turn while it opened may
             // add one.
             assert!(breaker.opened() > (DOWN - 12) / 3, "{breaker:?}");
