@@ -26,7 +26,8 @@ fn is_well(command: &mut Command) -> bool {
 /// A process for each core, with every so-manieth photograph each: faster than one with threads.
 fn by_vips(job: &Job) -> Result<(), Failure> {
     let photos = data::photos(&job.input)?;
-    let mut format: OsString = job.output.join("%s.jpg").into();
+    // It takes a relative path as one from the photograph.
+    let mut format: OsString = std::path::absolute(&job.output)?.join("%s.jpg").into();
     format.push(format!("[Q={QUALITY}]"));
     let start = |first: usize| {
         let mut command = Command::new("vipsthumbnail");
