@@ -94,8 +94,8 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "ending: a segment is closed while workers are inside",
         file: "engine/segment.rs",
-        from: "input.closed && input.lane.is_empty() && input.inside == 0",
-        to: "input.closed && input.lane.is_empty()",
+        from: "input.parked.is_empty() && input.inside == 0 && !input.finished;",
+        to: "input.parked.is_empty() && !input.finished;",
         caught_by: CaughtBy::Seeds,
     },
     Plant {
@@ -302,4 +302,18 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_plant_has_its_place() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gristmill/src");
+        for plant in PLANTS {
+            let text = std::fs::read_to_string(source.join(plant.file)).unwrap();
+            assert_eq!(text.matches(plant.from).count(), 1, "`{}` in {}", plant.name, plant.file);
+        }
+    }
 }
