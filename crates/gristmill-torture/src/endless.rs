@@ -86,8 +86,12 @@ impl store::Store<u64> for Lines<'_> {
     type Error = std::io::Error;
 
     fn store(&mut self, number: u64) -> std::io::Result<()> {
-        while self.endless.stuck_at == Some(number) {
-            std::thread::park();
+        if self.endless.stuck_at == Some(number) {
+            // Who waits for what was stored before knows that the store is stuck.
+            self.file.flush()?;
+            loop {
+                std::thread::park();
+            }
         }
         if !self.endless.pause.is_zero() {
             std::thread::sleep(self.endless.pause);

@@ -85,16 +85,16 @@ impl Signals {
         let handle = signals.handle();
         let (alive, ended) = bounded(0);
         let body = move || {
-            for signal in signals.forever() {
-                self.take(signal, &ended);
+            for (earlier, signal) in signals.forever().enumerate() {
+                self.take(signal, earlier, &ended);
             }
         };
         let thread = std::thread::Builder::new().name("gristmill: signals".to_owned()).spawn(body)?;
         Ok(SignalWatch { handle, thread: Some(thread), alive: Some(alive) })
     }
 
-    fn take(&self, signal: i32, ended: &Receiver<()>) {
-        if !self.token.is_draining() {
+    fn take(&self, signal: i32, earlier: usize, ended: &Receiver<()>) {
+        if earlier == 0 {
             self.token.drain();
             return;
         }
