@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gristmill::Pipeline;
-use gristmill_benches::workloads::resize::generated;
+use gristmill_benches::data::photos::generated;
 use gristmill_image_resize::{Format, Options, Resizer, Size};
 use std::hint::black_box;
 

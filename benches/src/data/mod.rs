@@ -1,6 +1,7 @@
 //! Inputs made by seeded generators: the same arguments make the same bytes on every machine.
 
 pub mod brc;
+pub mod photos;
 pub mod pieces;
 pub mod random;
 pub mod words;

@@ -2,9 +2,8 @@
 //!
 //! The contenders in this process do each image by the same library. The programs decode and filter in their own ways, so
 //! all are held against the same reference: what a decoder that decodes everything, and the same filter, make of the
-//! photograph. The similarity (SSIM) of each is printed once, and everybody must come close.
+//! photograph. The similarity (SSIM) of each is printed once; everybody must come close, and ours must not be below theirs.
 
-mod data;
 mod programs;
 mod quality;
 
@@ -17,14 +16,13 @@ use std::thread;
 
 use crossbeam_channel::bounded;
 use gristmill::Pipeline;
-use gristmill_image_resize::{Images, Options, Resizer, Task};
-use quality::References;
+use gristmill_image_resize::{Images, Options, Resizer, Size, Task};
+use quality::{Likeness, References};
 use rayon::iter::{ParallelBridge, ParallelIterator};
 
 use crate::contest::{Contest, Entrant, Failure, Setup};
+use crate::data::photos::{Photos, make_missing, photos};
 use crate::workloads::Workload;
-
-pub use data::generated;
 
 /// As `compare` knows it.
 pub const RESIZE: Workload = Workload { name: "resize", contests };
@@ -44,6 +42,8 @@ pub const SIDE: u32 = 256;
 pub const QUALITY: u8 = 80;
 /// What is below it is another picture.
 const LEAST_SIMILARITY: f64 = 0.9;
+/// So far apart, two means of similarity are the same to anybody who looks.
+const SAME_SIMILARITY: f64 = 0.001;
 
 fn options() -> Options {
     Options::new(SIDE).quality(QUALITY)
@@ -111,36 +111,98 @@ const CONTENDERS: [Contender; 4] =
     [("gristmill", by_gristmill), ("sequential", by_loop), ("threads", by_threads), ("rayon", by_rayon)];
 
 fn contests(setup: &Setup) -> Result<Vec<Contest>, Failure> {
-    let folders = data::folders(setup)?;
+    let folders = folders(setup)?;
     folders.into_iter().map(|(name, folder)| contest(name, &folder, &setup.data)).collect()
 }
 
+/// The folders of photographs, by the names of the cases. Missing ones are made.
+fn folders(setup: &Setup) -> Result<Vec<(&'static str, PathBuf)>, Failure> {
+    let sizes: [(&str, Size); 2] = match setup.quick {
+        true => [("2-MP", Size::new(800, 600)), ("12-MP", Size::new(1_600, 1_200))],
+        false => [("2-MP", Size::new(1_632, 1_224)), ("12-MP", Size::new(4_000, 3_000))],
+    };
+    let kind = if setup.quick { "quick-" } else { "" };
+    let mixed = setup.data.join(format!("photos-{kind}mixed"));
+    let mut found = Vec::new();
+    for (name, size) in sizes {
+        let folder = setup.data.join(format!("photos-{kind}{name}"));
+        make_missing(&folder, |draft| {
+            let made = match setup.quick {
+                true => Photos { size, count: 3 }.generate(draft),
+                false => Photos { size, count: 20 }.make(draft, &setup.data.join("wallpapers")),
+            };
+            made.map(drop)
+        })?;
+        found.push((name, folder));
+    }
+    make_missing(&mixed, |draft| {
+        for (name, folder) in &found {
+            for photo in photos(folder)? {
+                let own = photo.file_name().ok_or("a photograph without a name")?;
+                fs::copy(&photo, draft.join(format!("{name}-{}", own.display())))?;
+            }
+        }
+        Ok(())
+    })?;
+    found.push(("mixed", mixed));
+    Ok(found)
+}
+
+/// What the runs of a case are judged by.
+#[derive(Default)]
+struct Jury {
+    references: References,
+    /// The mean of ours.
+    ours: Option<f64>,
+}
+
+impl Jury {
+    /// Fails if a job's thumbnails are other pictures, or if those of a program are better than ours.
+    fn judge(&mut self, label: &str, job: &Job, is_outside: bool) -> Result<(), Failure> {
+        let Likeness { mean, least } = self.references.compare(job)?;
+        writeln!(stderr(), "{label}: SSIM {mean:.4}, at least {least:.4}")?;
+        if least < LEAST_SIMILARITY {
+            return Err(format!("a thumbnail is another picture: SSIM {least:.4}").into());
+        }
+        if !is_outside {
+            // They are all by the same library.
+            self.ours = Some(self.ours.map_or(mean, |ours| ours.min(mean)));
+        } else if let Some(ours) = self.ours
+            && ours + SAME_SIMILARITY < mean
+        {
+            return Err(format!("ours are worse: SSIM {ours:.4}").into());
+        }
+        Ok(())
+    }
+}
+
 fn contest(name: &str, folder: &Path, data: &Path) -> Result<Contest, Failure> {
-    let references = Rc::new(RefCell::new(References::default()));
-    let photos = data::photos(folder)?.len();
+    let jury = Rc::new(RefCell::new(Jury::default()));
+    let photos = photos(folder)?.len();
     let mut entrants = Vec::new();
     let all = CONTENDERS.into_iter().map(|(name, work)| (name, work, false));
     let outside = programs::installed().into_iter().map(|(name, work)| (name, work, true));
     for (who, work, is_outside) in all.chain(outside) {
         let job = Job { input: folder.to_owned(), output: data.join(format!("thumbnails-{who}")) };
         let label = format!("{name}: {who}");
-        let run = checked(job, work, photos, label, Rc::clone(&references));
+        let jury = Rc::clone(&jury);
+        let judge = move |job: &Job| jury.borrow_mut().judge(&label, job, is_outside);
+        let run = judged(job, work, photos, judge);
         entrants.push(if is_outside { Entrant::outside(who, run) } else { Entrant::new(who, run) });
     }
     Ok(Contest { case: format!("{name} thumbnails"), items: photos as u64, entrants })
 }
 
 /// Looks at what the first run has made.
-fn checked(
+fn judged(
     job: Job,
     work: fn(&Job) -> Result<(), Failure>,
     photos: usize,
-    label: String,
-    references: Rc<RefCell<References>>,
+    judge: impl Fn(&Job) -> Result<(), Failure>,
 ) -> impl FnMut() -> Result<String, Failure> {
-    let mut is_checked = false;
+    let mut is_judged = false;
     move || {
-        if !is_checked {
+        if !is_judged {
             // Of another case, or of another day.
             if job.output.exists() {
                 fs::remove_dir_all(&job.output)?;
@@ -148,13 +210,9 @@ fn checked(
             fs::create_dir_all(&job.output)?;
         }
         work(&job)?;
-        if !is_checked {
-            let (mean, least) = references.borrow_mut().compare(&job)?;
-            writeln!(stderr(), "{label}: SSIM {mean:.4}, at least {least:.4}")?;
-            if least < LEAST_SIMILARITY {
-                return Err(format!("a thumbnail is another picture: SSIM {least:.4}").into());
-            }
-            is_checked = true;
+        if !is_judged {
+            judge(&job)?;
+            is_judged = true;
         }
         Ok(format!("{photos} thumbnails"))
     }

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::process::{Command, Output, Stdio};
 
-use super::{Contender, Job, QUALITY, SIDE, cores, data};
+use super::{Contender, Job, QUALITY, SIDE, cores};
 use crate::contest::Failure;
+use crate::data::photos::photos;
 
 /// Those that can be started.
 pub(super) fn installed() -> Vec<Contender> {
@@ -25,7 +26,7 @@ fn is_well(command: &mut Command) -> bool {
 
 /// A process for each core, with every so-manieth photograph each: faster than one with threads.
 fn by_vips(job: &Job) -> Result<(), Failure> {
-    let photos = data::photos(&job.input)?;
+    let photos = photos(&job.input)?;
     // It takes a relative path as one from the photograph.
     let mut format: OsString = std::path::absolute(&job.output)?.join("%s.jpg").into();
     format.push(format!("[Q={QUALITY}]"));

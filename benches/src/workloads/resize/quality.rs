@@ -12,8 +12,9 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use super::{Job, data};
+use super::Job;
 use crate::contest::Failure;
+use crate::data::photos::photos;
 
 /// Pixels of brightness.
 struct Gray {
@@ -28,10 +29,16 @@ pub(super) struct References {
     made: HashMap<(PathBuf, usize, usize), Gray>,
 }
 
+/// How similar thumbnails are to the references.
+pub(super) struct Likeness {
+    pub(super) mean: f64,
+    pub(super) least: f64,
+}
+
 impl References {
-    /// The mean and the least similarity of a job's thumbnails.
-    pub(super) fn compare(&mut self, job: &Job) -> Result<(f64, f64), Failure> {
-        let photos = data::photos(&job.input)?;
+    /// Compares a job's thumbnails with them.
+    pub(super) fn compare(&mut self, job: &Job) -> Result<Likeness, Failure> {
+        let photos = photos(&job.input)?;
         let (mut sum, mut least) = (0.0, 1.0f64);
         for photo in &photos {
             let name = photo.file_name().ok_or("a photograph without a name")?;
@@ -44,7 +51,7 @@ impl References {
             sum += similarity;
             least = least.min(similarity);
         }
-        Ok((sum / photos.len() as f64, least))
+        Ok(Likeness { mean: sum / photos.len() as f64, least })
     }
 }
 

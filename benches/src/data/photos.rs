@@ -8,8 +8,8 @@ use gristmill_image_resize::{Enlarge, Format, Options, Resizer, Size};
 use jpeg_encoder::{ColorType, Encoder};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
-use crate::contest::{Failure, Setup};
-use crate::data::random::Random;
+use super::random::Random;
+use crate::contest::Failure;
 
 /// Debian's packages with real photographs.
 const PACKAGES: [&str; 3] = ["mate-backgrounds", "ukui-wallpapers", "plasma-workspace-wallpapers"];
@@ -18,41 +18,88 @@ const LEAST_BYTES: u64 = 200_000;
 /// Of the photographs; that of many cameras.
 const QUALITY: u8 = 92;
 
-/// The folders of photographs, by the names of the cases. Missing ones are made.
-pub(super) fn folders(setup: &Setup) -> Result<Vec<(&'static str, PathBuf)>, Failure> {
-    let sizes: [(&str, Size); 2] = match setup.quick {
-        true => [("2-MP", Size::new(800, 600)), ("12-MP", Size::new(1_600, 1_200))],
-        false => [("2-MP", Size::new(1_632, 1_224)), ("12-MP", Size::new(4_000, 3_000))],
-    };
-    let kind = if setup.quick { "quick-" } else { "" };
-    let mixed = setup.data.join(format!("photos-{kind}mixed"));
-    let mut found = Vec::new();
-    for (name, size) in sizes {
-        let folder = setup.data.join(format!("photos-{kind}{name}"));
-        make_missing(&folder, |draft| if setup.quick { generate(draft, size, 3) } else { make(draft, size, setup) })?;
-        found.push((name, folder));
-    }
-    make_missing(&mixed, |draft| {
-        for (name, folder) in &found {
-            for photo in photos(folder)? {
-                let own = photo.file_name().ok_or("a photograph without a name")?;
-                fs::copy(&photo, draft.join(format!("{name}-{}", own.display())))?;
-            }
+/// Photographs to be made.
+#[derive(Clone, Debug)]
+pub struct Photos {
+    /// Of the longer side of real ones; of both of generated ones.
+    pub size: Size,
+    /// How many are generated, where there are no real ones.
+    pub count: u64,
+}
+
+impl Photos {
+    /// Makes those of real photographs in a folder, which are fetched from Debian if there is no such folder; or, on a machine
+    /// that is not Debian or has no network, generated ones. Says which.
+    ///
+    /// # Errors
+    ///
+    /// If one cannot be read or written.
+    pub fn make(&self, folder: &Path, wallpapers: &Path) -> Result<Origin, Failure> {
+        if !wallpapers.exists() && make_missing(wallpapers, unpack).is_err() {
+            return self.generate(folder);
         }
-        Ok(())
-    })?;
-    found.push(("mixed", mixed));
-    Ok(found)
+        self.resize(folder, wallpapers)
+    }
+
+    fn resize(&self, folder: &Path, wallpapers: &Path) -> Result<Origin, Failure> {
+        let mut sources = Vec::new();
+        add_photos(wallpapers, &mut sources)?;
+        if sources.is_empty() {
+            return Err(format!("no JPEG of {LEAST_BYTES} bytes or more in `{}`", wallpapers.display()).into());
+        }
+        let side = self.size.width.max(self.size.height);
+        let options = Options::new(side).enlarge(Enlarge::Always).quality(QUALITY).format(Format::Jpeg);
+        sources.par_iter().enumerate().try_for_each(|(index, source)| {
+            let mut resizer = Resizer::new(&options).map_err(|error| error.to_string())?;
+            let named = |error: &dyn std::fmt::Display| format!("`{}`: {error}", source.display());
+            let bytes = fs::read(source).map_err(|error| named(&error))?;
+            let photo = resizer.resize(&bytes).map_err(|error| named(&error))?;
+            fs::write(folder.join(format!("{index:02}.jpg")), photo.bytes).map_err(|error| named(&error))
+        })?;
+        Ok(Origin::Real)
+    }
+
+    /// Generates them.
+    ///
+    /// # Errors
+    ///
+    /// If one cannot be encoded or written.
+    pub fn generate(&self, folder: &Path) -> Result<Origin, Failure> {
+        for seed in 0..self.count {
+            let path = folder.join(format!("{seed:02}.jpg"));
+            let photo = generated(self.size, seed)?;
+            fs::write(&path, photo).map_err(|error| format!("could not write `{}`: {error}", path.display()))?;
+        }
+        Ok(Origin::Generated)
+    }
+}
+
+/// Where photographs come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody's camera.
+    Real,
+    /// A seeded generator.
+    Generated,
 }
 
 /// The photographs of a folder, by name.
-pub(super) fn photos(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+///
+/// # Errors
+///
+/// If the folder cannot be read.
+pub fn photos(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, Failure>>()?;
     paths.sort();
     Ok(paths)
 }
 
-fn make_missing(folder: &Path, make: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
+/// Makes a folder, unless it is there already. It gets its name when all is in it.
+///
+/// # Errors
+///
+/// If it cannot be made.
+pub fn make_missing(folder: &Path, make: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
     if folder.exists() {
         return Ok(());
     }
@@ -63,26 +110,6 @@ fn make_missing(folder: &Path, make: impl FnOnce(&Path) -> Result<(), Failure>) 
     fs::create_dir_all(&draft)?;
     make(&draft)?;
     Ok(fs::rename(draft, folder)?)
-}
-
-fn make(folder: &Path, size: Size, setup: &Setup) -> Result<(), Failure> {
-    let wallpapers = setup.data.join("wallpapers");
-    // On a machine that is not Debian, or has no network: something generated.
-    if !wallpapers.exists() && make_missing(&wallpapers, unpack).is_err() {
-        return generate(folder, size, 20);
-    }
-    let mut sources = Vec::new();
-    add_photos(&wallpapers, &mut sources)?;
-    let side = size.width.max(size.height);
-    let options = Options::new(side).enlarge(Enlarge::Always).quality(QUALITY).format(Format::Jpeg);
-    sources.par_iter().enumerate().try_for_each(|(index, source)| {
-        let mut resizer = Resizer::new(&options).map_err(|error| error.to_string())?;
-        let named = |error: &dyn std::fmt::Display| format!("`{}`: {error}", source.display());
-        let bytes = fs::read(source).map_err(|error| named(&error))?;
-        let photo = resizer.resize(&bytes).map_err(|error| named(&error))?;
-        fs::write(folder.join(format!("{index:02}.jpg")), photo.bytes).map_err(|error| named(&error))
-    })?;
-    Ok(())
 }
 
 fn unpack(folder: &Path) -> Result<(), Failure> {
@@ -112,15 +139,13 @@ fn add_photos(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn generate(folder: &Path, size: Size, n: u64) -> Result<(), Failure> {
-    for seed in 0..n {
-        fs::write(folder.join(format!("{seed:02}.jpg")), generated(size, seed)?)?;
-    }
-    Ok(())
-}
-
 /// Hills, haze and grain: detail of all sizes.
+///
+/// # Errors
+///
+/// If it cannot be encoded: a side is longer than JPEG has numbers for.
 pub fn generated(size: Size, seed: u64) -> Result<Vec<u8>, Failure> {
+    let (width, height) = (u16::try_from(size.width)?, u16::try_from(size.height)?);
     let mut random = Random::new(seed);
     let mut one = || random.unit() as f32;
     // Waves of eight lengths, in directions and colours of their own.
@@ -145,6 +170,6 @@ pub fn generated(size: Size, seed: u64) -> Result<Vec<u8>, Failure> {
         }
     }
     let mut bytes = Vec::new();
-    Encoder::new(&mut bytes, QUALITY).encode(&pixels, size.width as u16, size.height as u16, ColorType::Rgb)?;
+    Encoder::new(&mut bytes, QUALITY).encode(&pixels, width, height, ColorType::Rgb)?;
     Ok(bytes)
 }
