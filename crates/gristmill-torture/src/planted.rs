@@ -287,7 +287,7 @@ pub const PLANTS: &[Plant] = &[
                self.seat.as_ref().map_or(Ok(()), |seat| seat.committed(&barrier, receipt))",
         to: "        self.seat.as_ref().map_or(Ok(()), |seat| seat.committed(&barrier, Receipt::none()))?;\n        \
              if progress.position() >= has { self.commit(&progress)?; }\n        Ok(())",
-        caught_by: CaughtBy::Seeds,
+        caught_by: CaughtBy::Test("checkpoint::a_run_that_dies_anywhere"),
     },
     Plant {
         name: "checkpoint: who waits at a barrier is not told that the letters are stored",
