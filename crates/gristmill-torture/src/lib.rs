@@ -1,7 +1,9 @@
 //! Hunts for broken promises: what the `gristmill-torture` program does, for tests to call.
 
 pub mod endless;
+pub mod heavy;
 pub mod job;
 pub mod kill;
 pub mod planted;
 pub mod sim;
+pub mod soak;

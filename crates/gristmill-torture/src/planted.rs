@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 /// A change for the worse.
 #[derive(Debug)]
@@ -26,8 +27,12 @@ enum CaughtBy {
     Seeds,
     /// A test of the library.
     Test(&'static str),
+    /// A test inside the library.
+    Unit(&'static str),
     /// A loom model.
     Model(&'static str),
+    /// A test of the torture program, with real processes and signals.
+    Process(&'static str),
 }
 
 impl CaughtBy {
@@ -37,11 +42,13 @@ impl CaughtBy {
         match self {
             CaughtBy::Seeds => command.args(["-p", "gristmill-torture", "--test", "seeds"]),
             CaughtBy::Test(test) => command.args(["-p", "gristmill", "--test", "it", test]),
+            CaughtBy::Unit(test) => command.args(["-p", "gristmill", "--lib", test]),
             CaughtBy::Model(model) => command
                 .env("RUSTFLAGS", "--cfg loom")
                 .env("LOOM_MAX_PREEMPTIONS", "3")
-                .env("CARGO_TARGET_DIR", workspace.join("target/loom"))
+                .env("CARGO_TARGET_DIR", loom_target(workspace))
                 .args(["-p", "gristmill", "--release", "--lib", model]),
+            CaughtBy::Process(test) => command.args(["-p", "gristmill-torture", "--test", "signals", test]),
         };
         command
     }
@@ -138,7 +145,7 @@ pub const PLANTS: &[Plant] = &[
         file: "engine/feed.rs",
         from: "        count_lost(self.cell.get().map(|cell| &**cell), left.len());",
         to: "        drop(left);",
-        caught_by: CaughtBy::Test("stop::cancelling_at_any_moment_ends_the_run_and_accounts_for_everything"),
+        caught_by: CaughtBy::Test("stop::what_lies_ready_at_a_stop_was_extracted_and_is_lost"),
     },
     Plant {
         name: "policy: one failure too few is allowed",
@@ -166,7 +173,7 @@ pub const PLANTS: &[Plant] = &[
         file: "engine/morsel.rs",
         from: "        buffer.clear();",
         to: "        let _ = &mut buffer;",
-        caught_by: CaughtBy::Test("stop::"),
+        caught_by: CaughtBy::Unit("a_buffer_that_is_used_again_is_empty"),
     },
     Plant {
         name: "memory: open batches are never let go for want of room",
@@ -180,7 +187,7 @@ pub const PLANTS: &[Plant] = &[
         file: "engine/gate.rs",
         from: "        if state.returns != grant.returns {\n            return None;\n        }",
         to: "        let _ = grant.returns;",
-        caught_by: CaughtBy::Model("gate"),
+        caught_by: CaughtBy::Model("an_item_larger_than_the_budget"),
     },
     Plant {
         name: "memory: permits are not given back",
@@ -231,6 +238,81 @@ pub const PLANTS: &[Plant] = &[
         to: "            let out = self.runner.follow(&mut morsel, Vec::new(), origin);\n            let _ = (out, driver);",
         caught_by: CaughtBy::Seeds,
     },
+    Plant {
+        name: "retry: a wait sleeps on the pool thread",
+        file: "op/guarded.rs",
+        from: "                let due = cx.now().saturating_add(nanos(wait)).saturating_add(1);",
+        to: "                std::thread::sleep(wait);\n                let due = cx.now().saturating_add(1);",
+        caught_by: CaughtBy::Test("retry::no_thread_of_the_pool_sleeps_through_a_backoff"),
+    },
+    Plant {
+        name: "retry: what is parked is forgotten when a segment closes",
+        file: "engine/segment.rs",
+        from: "input.parked.is_empty() && input.inside == 0 && !input.finished;",
+        to: "input.inside == 0 && !input.finished;",
+        caught_by: CaughtBy::Model("put_aside"),
+    },
+    Plant {
+        name: "retry: a tick calls nobody when something is due",
+        file: "engine/segment.rs",
+        from: "        if Op::DEFERS && self.input.lock().is_due(&self.runner) {\n            driver.notify();",
+        to: "        if Op::DEFERS && self.input.lock().is_due(&self.runner) {\n            let _ = driver;",
+        caught_by: CaughtBy::Model("put_aside"),
+    },
+    Plant {
+        name: "retry: who takes up something parked is counted in too late",
+        file: "engine/segment.rs",
+        from: "            input.inside += 1;\n            drop(input);\n            self.take_up(due, driver);",
+        to: "            drop(input);\n            self.take_up(due, driver);\n            self.input.lock().inside += 1;",
+        caught_by: CaughtBy::Model("put_aside"),
+    },
+    Plant {
+        name: "watchdog: it is silent",
+        file: "engine/watch.rs",
+        from: "            if running >= limit {",
+        to: "            if running >= limit && entry.said {",
+        caught_by: CaughtBy::Test("lifecycle::the_watchdog_names_the_stage"),
+    },
+    Plant {
+        name: "signals: a second one does nothing",
+        file: "signals.rs",
+        from: "        self.token.cancel();\n        for signal",
+        to: "        for signal",
+        caught_by: CaughtBy::Process("a_second_signal_cancels"),
+    },
+    Plant {
+        name: "checkpoint: it is kept before the store commits",
+        file: "pipeline/end.rs",
+        from: "        let receipt = if progress.position() < has { Receipt::none() } else { self.commit(&progress)? };\n        \
+               self.seat.as_ref().map_or(Ok(()), |seat| seat.committed(&barrier, receipt))",
+        to: "        self.seat.as_ref().map_or(Ok(()), |seat| seat.committed(&barrier, Receipt::none()))?;\n        \
+             if progress.position() >= has { self.commit(&progress)?; }\n        Ok(())",
+        caught_by: CaughtBy::Test("checkpoint::a_run_that_dies_anywhere"),
+    },
+    Plant {
+        name: "checkpoint: who waits at a barrier is not told that the letters are stored",
+        file: "engine/barrier.rs",
+        from: "            meeting.progress = Some(Arc::new(self.progress(barrier, receipts)));\n        }\n        drop(meeting);\n        \
+               barrier.change.notify_all();",
+        to: "            meeting.progress = Some(Arc::new(self.progress(barrier, receipts)));\n        }\n        drop(meeting);",
+        caught_by: CaughtBy::Model("checkpoint"),
+    },
+    Plant {
+        name: "checkpoint: letters are committed before they are stored",
+        file: "engine/dead.rs",
+        from: "        state.release(barrier.position);\n        \
+               state.due.push_back(Next::Settle(Arc::clone(barrier), number));",
+        to: "        state.due.push_back(Next::Settle(Arc::clone(barrier), number));\n        \
+             state.release(barrier.position);",
+        caught_by: CaughtBy::Model("checkpoint"),
+    },
+    Plant {
+        name: "checkpoint: an end commits when it has arrived itself",
+        file: "engine/barrier.rs",
+        from: "        if meeting.arrived < roll.ends.len() {\n            return;",
+        to: "        if meeting.arrived > roll.ends.len() {\n            return;",
+        caught_by: CaughtBy::Model("checkpoint"),
+    },
 ];
 
 /// Plants all, or those whose names contain a word, and says which were caught.
@@ -244,17 +326,24 @@ pub fn run(args: impl Iterator<Item = OsString>, out: &mut impl Write) -> anyhow
     let source = workspace()?;
     let copy = std::env::temp_dir().join(format!("gristmill-planted-{}", std::process::id()));
     copy_tree(&source, &copy).with_context(|| format!("cannot copy the workspace to {}", copy.display()))?;
-    let mut missed = Vec::new();
+    let (mut missed, mut count) = (Vec::new(), 0);
     for plant in chosen {
-        let caught = plant.is_caught(&copy)?;
-        writeln!(out, "{}: {}", if caught { "caught" } else { "MISSED" }, plant.name)?;
+        count += 1;
+        let began = Instant::now();
+        let said = match plant.is_caught(&copy) {
+            Ok(true) => "caught".to_owned(),
+            Ok(false) => "MISSED".to_owned(),
+            Err(error) => format!("NOT PLANTED ({error:#})"),
+        };
+        writeln!(out, "{said}: {} ({:.0?})", plant.name, began.elapsed())?;
         out.flush()?;
-        if !caught {
+        if said != "caught" {
             missed.push(plant.name);
         }
     }
     std::fs::remove_dir_all(&copy)?;
     ensure!(missed.is_empty(), "not caught: {missed:?}");
+    writeln!(out, "all {count} caught")?;
     Ok(())
 }
 
@@ -269,16 +358,30 @@ impl Plant {
             file.display()
         );
         std::fs::write(copy.join(&file), text.replacen(self.from, self.to, 1))?;
-        // That it compiles is the plant's business, that the test fails the test's.
+        let caught = self.makes_a_test_fail(copy);
+        std::fs::write(copy.join(&file), text)?;
+        caught
+    }
+
+    /// That it compiles is the plant's business, that the test fails the test's.
+    fn makes_a_test_fail(&self, copy: &Path) -> anyhow::Result<bool> {
         let built =
             self.caught_by.command(copy).arg("--no-run").stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
         if !built.status.success() {
-            bail!("`{}` does not compile: {}", self.name, String::from_utf8_lossy(&built.stderr));
+            bail!("it does not compile: {}", String::from_utf8_lossy(&built.stderr));
         }
-        let tested = self.caught_by.command(copy).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-        std::fs::write(copy.join(&file), text)?;
-        Ok(!tested.success())
+        let tested = self.caught_by.command(copy).stderr(Stdio::null()).output()?;
+        let said = String::from_utf8_lossy(&tested.stdout);
+        // A test that was renamed would let everything through.
+        let mut runs = said.lines().filter_map(|line| line.strip_prefix("running "));
+        ensure!(runs.any(|tests| !tests.starts_with("0 ")), "there is no test of that name");
+        Ok(!tested.status.success())
     }
+}
+
+/// Where models are built: apart, as all is compiled differently for them.
+fn loom_target(workspace: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from).join("loom")
 }
 
 fn workspace() -> anyhow::Result<PathBuf> {

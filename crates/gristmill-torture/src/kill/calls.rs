@@ -20,7 +20,34 @@ const ERRORS: [&str; 3] = ["EIO", "ENOSPC", "EINTR"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Crash,
+    /// One call fails.
     Error(&'static str),
+    /// That call fails, and all after it: a disk that stays full.
+    Lasting(&'static str),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fault::Crash => f.write_str("a crash"),
+            Fault::Error(error) => write!(f, "{error} once"),
+            Fault::Lasting(error) => write!(f, "{error} from then on"),
+        }
+    }
+}
+
+/// How often a fault was seen to land, and how the process ended: by the fault, with a clean error, or well all the same.
+#[derive(Debug, Default)]
+struct Landed {
+    crashed: u64,
+    failed: u64,
+    well: u64,
+}
+
+impl Landed {
+    fn all(&self) -> u64 {
+        self.crashed + self.failed + self.well
+    }
 }
 
 /// Which calls to look at.
@@ -61,7 +88,14 @@ impl Calls {
         Command::new("strace").arg("-V").output().context("this needs strace")?;
         let place = Place::new(self.rows)?;
         let whole = place.job("reference")?.finish()?;
-        let faults: Vec<Fault> = if self.errors { ERRORS.map(Fault::Error).into() } else { vec![Fault::Crash] };
+        let faults: Vec<Fault> = if self.errors {
+            // What is interrupted is tried again, for as long as it is interrupted.
+            let lasting = ERRORS.into_iter().filter(|error| *error != "EINTR").map(Fault::Lasting);
+            ERRORS.into_iter().map(Fault::Error).chain(lasting).collect()
+        } else {
+            vec![Fault::Crash]
+        };
+        let mut all = 0;
         for fault in faults {
             for call in CALLS {
                 // A lock that is taken with an error is another lock.
@@ -69,25 +103,33 @@ impl Calls {
                     continue;
                 }
                 let landed = self.enumerate(&place, call, fault, &whole)?;
-                writeln!(out, "{fault:?} at {call}: {landed} runs, each as undisturbed in the end")?;
+                all += landed.all();
+                writeln!(
+                    out,
+                    "{fault} at {call}: {} runs, each as undisturbed in the end; {} came through, {} ended with an error",
+                    landed.all(),
+                    landed.well,
+                    landed.failed
+                )?;
                 out.flush()?;
             }
         }
+        writeln!(out, "{all} faults landed")?;
         place.remove()
     }
 
-    /// Returns how often the fault has landed.
-    fn enumerate(&self, place: &Place, call: &str, fault: Fault, whole: &Results) -> anyhow::Result<u64> {
-        let mut landed = 0;
+    /// Lets the fault land at the first call, the second, and so on, until a run has no more of them.
+    fn enumerate(&self, place: &Place, call: &str, fault: Fault, whole: &Results) -> anyhow::Result<Landed> {
+        let mut landed = Landed::default();
         for number in 1..=self.most {
             let job = place.job(&format!("{call}-{number}"))?;
-            let hit = disturb(&job, call, fault, number)?;
-            landed += u64::from(hit);
-            let results = job.finish().with_context(|| format!("after {fault:?} at {call} {number}"))?;
-            ensure!(results == *whole, "{fault:?} at {call} {number} made {results:?}, not {whole:?}");
+            let before = landed.all();
+            disturb(&job, call, fault, number, &mut landed)?;
+            let results = job.finish().with_context(|| format!("after {fault} at {call} {number}"))?;
+            ensure!(results == *whole, "{fault} at {call} {number} made {results:?}, not {whole:?}");
             // What could not be removed is left behind.
             if fault == Fault::Crash { job.clear() } else { job.sweep() }?;
-            if !hit {
+            if landed.all() == before {
                 break;
             }
         }
@@ -95,23 +137,34 @@ impl Calls {
     }
 }
 
-/// Runs the job with a fault at the call of a number; says whether that was seen to land.
-fn disturb(job: &Task, call: &str, fault: Fault, number: u64) -> anyhow::Result<bool> {
-    let what = match fault {
-        Fault::Crash => "signal=SIGKILL".to_owned(),
-        Fault::Error(error) => format!("error={error}"),
+/// Runs the job with a fault at the call of a number.
+fn disturb(job: &Task, call: &str, fault: Fault, number: u64, landed: &mut Landed) -> anyhow::Result<()> {
+    let inject = match fault {
+        Fault::Crash => format!("inject={call}:signal=SIGKILL:when={number}"),
+        Fault::Error(error) => format!("inject={call}:error={error}:when={number}"),
+        Fault::Lasting(error) => format!("inject={call}:error={error}:when={number}+"),
     };
-    let inject = format!("inject={call}:{what}:when={number}");
     let mut command: Vec<OsString> = ["strace", "-f", "-qq", "-e", &inject, "-e"].map(OsString::from).into();
     command.push(format!("trace={call}").into());
     command.extend(job.command());
     let status = job.spawn_as(&command)?.wait()?;
-    let said = job.said()?;
-    match fault {
-        Fault::Crash => Ok(status.signal() == Some(9) || status.code() == Some(137)),
-        Fault::Error(_) => {
-            ensure!(status.code().is_some(), "{call} {number}: an error made it end by {status}");
-            Ok(said.contains("(INJECTED)"))
-        }
+    if fault == Fault::Crash {
+        landed.crashed += u64::from(status.signal() == Some(9) || status.code() == Some(137));
+        return Ok(());
     }
+    // strace and the process complain to the same file.
+    let said = job.said()?;
+    let is_clean = match status.code() {
+        Some(0) => true,
+        // Nor can it say so when nothing can be written any more.
+        Some(1) => said.contains("error: ") || (call == "write" && matches!(fault, Fault::Lasting(_))),
+        // Its libraries could not be opened, so nothing of ours has run.
+        Some(127) => call == "openat",
+        _ => false,
+    };
+    ensure!(is_clean && !said.contains("panicked"), "{fault} at {call} {number}: it ended by {status}: {said}");
+    if said.contains("(INJECTED)") {
+        *(if status.success() { &mut landed.well } else { &mut landed.failed }) += 1;
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The job that is killed, and the oracle that looks at what it has made.
 
 use anyhow::{Context, ensure};
+use gristmill::Progress;
 use gristmill_connect::sqlite::rusqlite::{Connection, OpenFlags};
 use gristmill_examples::flights::database::Existing;
 use gristmill_examples::flights::source::Input;
@@ -9,7 +10,7 @@ use gristmill_examples::flights::{Job, run};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -34,6 +35,15 @@ pub struct Results {
     pub rejected: u64,
     /// Of the file of rejected rows.
     pub rejected_digest: u64,
+}
+
+/// How far a job has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Pieces of the input that were dealt with.
+    pub position: u64,
+    /// All of them.
+    pub complete: bool,
 }
 
 impl Place {
@@ -65,13 +75,6 @@ impl Place {
         Ok(Task { program, folder: self.folder.path().to_owned(), name: name.to_owned() })
     }
 
-    /// How many pieces the input is read in.
-    pub(super) fn pieces(&self) -> anyhow::Result<u64> {
-        let said = fs::read_to_string(self.folder.path().join("reference.said"))?;
-        let pieces = said.split_whitespace().nth(1).and_then(|pieces| pieces.parse().ok());
-        pieces.with_context(|| format!("the reference said `{said}`"))
-    }
-
     /// Removes all of it: nothing was wrong.
     ///
     /// # Errors
@@ -89,6 +92,12 @@ pub struct Task {
     program: PathBuf,
     folder: PathBuf,
     name: String,
+}
+
+impl std::fmt::Display for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 impl Task {
@@ -140,10 +149,43 @@ impl Task {
         Ok(fs::read_to_string(self.path(".errors"))?)
     }
 
-    /// Where the process that ended well went on.
-    pub(super) fn resumed_at(&self) -> anyhow::Result<Option<u64>> {
-        let said = fs::read_to_string(self.path(".said"))?;
-        Ok(said.split_whitespace().next().and_then(|position| position.parse().ok()))
+    /// How far it has come, as the database says. Looks at a copy, so that the next process finds what the last one left.
+    ///
+    /// # Errors
+    ///
+    /// When the files cannot be copied or read.
+    pub fn kept(&self) -> anyhow::Result<Kept> {
+        if self.is_done() {
+            return Ok(Kept { position: u64::MAX, complete: true });
+        }
+        for end in ["", "-wal"] {
+            match fs::copy(self.path(&format!(".db.partial{end}")), self.path(&format!(".look{end}"))) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context("could not copy"),
+                _ => {}
+            }
+        }
+        let kept = if self.path(".look").exists() { self.read_copy() } else { Ok(Kept::default()) };
+        for end in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(self.path(&format!(".look{end}")));
+        }
+        kept
+    }
+
+    fn read_copy(&self) -> anyhow::Result<Kept> {
+        let copy = Connection::open_with_flags(self.path(".look"), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let made: bool = copy.query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'gristmill_progress')",
+            (),
+            |row| row.get(0),
+        )?;
+        if !made {
+            return Ok(Kept::default());
+        }
+        let mut query = copy.prepare("SELECT progress FROM gristmill_progress")?;
+        let mut rows = query.query(())?;
+        let Some(row) = rows.next()? else { return Ok(Kept::default()) };
+        let progress = Progress::from_bytes(&row.get::<_, Vec<u8>>(0)?)?;
+        Ok(Kept { position: progress.position(), complete: progress.is_complete() })
     }
 
     /// Does what is left of it, undisturbed, and looks at the results.
@@ -195,7 +237,7 @@ impl Task {
         for entry in fs::read_dir(&self.folder)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             if let Some(suffix) = name.strip_prefix(&mine) {
-                ensure!(["db", "rejected", "said", "errors"].contains(&suffix), "`{name}` was left behind");
+                ensure!(["db", "rejected", "errors"].contains(&suffix), "`{name}` was left behind");
                 fs::remove_file(self.folder.join(name))?;
             }
         }
@@ -233,10 +275,6 @@ pub(super) fn work(folder: &Path, name: &str, every: Duration, out: &mut impl Wr
         ordered: true,
         checkpoint: Some(every),
     })?;
-    let report = summary.report;
-    let resumed_at = report.resumed_at.map_or_else(|| "-".to_owned(), |position| position.to_string());
-    let pieces = report.resumed_at.unwrap_or(0) + report.totals().extracted;
-    fs::write(path(".said"), format!("{resumed_at} {pieces}"))?;
-    writeln!(out, "{resumed_at} {pieces}")?;
+    writeln!(out, "{}", summary.report)?;
     Ok(())
 }

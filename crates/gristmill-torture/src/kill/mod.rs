@@ -12,7 +12,7 @@ pub mod calls;
 pub mod job;
 
 use anyhow::{Context, bail, ensure};
-use job::{Place, Results};
+use job::{Kept, Place, Results, Task};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::io::Write;
@@ -58,24 +58,23 @@ impl Kills {
         let began = Instant::now();
         let whole = place.job("reference")?.finish()?;
         let took = began.elapsed();
-        let mut moments = Moments { seed: self.seed, longest: took.mul_f64(0.8) };
+        let mut moments = Moments::new(self.seed, took);
         let mut seen = Seen::default();
         let mut jobs = 0;
-        while seen.kills < self.times {
+        while seen.kills() < self.times {
             jobs += 1;
-            let results = kill_until_done(&place, &format!("job-{jobs}"), &mut moments, &mut seen, self.times)?;
+            let job = place.job(&format!("job-{jobs}"))?;
+            let results = kill_until_done(&job, &mut moments, &mut seen, self.times)?;
             ensure!(results == whole, "job {jobs} of seed {} made {results:?}, not {whole:?}", self.seed);
+            job.clear()?;
         }
         writeln!(
             out,
-            "{} kills in {jobs} jobs of {} rows and {} rejected: all as uninterrupted. {} runs went on in the middle, \
-             {} at the beginning, {} when all was done; an uninterrupted run took {took:.0?}, all together {:.0?}",
-            seen.kills,
+            "{} kills in {jobs} jobs of {} rows and {} rejected: all as uninterrupted. {seen}; an uninterrupted run took \
+             {took:.0?}, all together {:.0?}",
+            seen.kills(),
             whole.rows,
             whole.rejected,
-            seen.in_the_middle,
-            seen.at_the_beginning,
-            seen.when_done,
             began.elapsed(),
         )?;
         place.remove()
@@ -85,59 +84,124 @@ impl Kills {
 /// What was seen to happen: a kill counts when the process died of it.
 #[derive(Debug, Default)]
 struct Seen {
-    kills: u64,
-    in_the_middle: u64,
-    at_the_beginning: u64,
-    when_done: u64,
+    /// Before the process had stored anything more than it found.
+    early: u64,
+    /// When it had stored something, and something was left.
+    middle: u64,
+    /// When all was stored, and the database not yet in its place.
+    late: u64,
+    /// Runs that stored something, or ended: from where they went on.
+    from_the_beginning: u64,
+    from_the_middle: u64,
+    from_the_end: u64,
 }
 
-/// When to kill: after no time at all, up to nearly as long as the job takes alone. What is gone on with takes less, so some
-/// are not killed any more.
+impl Seen {
+    fn kills(&self) -> u64 {
+        self.early + self.middle + self.late
+    }
+
+    /// A process that found `from` was killed when it had come `to`.
+    fn kill(&mut self, from: Kept, to: Kept) -> Landed {
+        let (count, landed) = match (to.complete, to.position > from.position) {
+            (true, _) => (&mut self.late, Landed::Late),
+            (false, true) => (&mut self.middle, Landed::Middle),
+            (false, false) => (&mut self.early, Landed::Early),
+        };
+        *count += 1;
+        landed
+    }
+
+    fn went_on(&mut self, from: Kept) {
+        let count = match from {
+            Kept { complete: true, .. } => &mut self.from_the_end,
+            Kept { position: 0, .. } => &mut self.from_the_beginning,
+            Kept { .. } => &mut self.from_the_middle,
+        };
+        *count += 1;
+    }
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Seen { early, middle, late, from_the_beginning, from_the_middle, from_the_end } = self;
+        write!(
+            f,
+            "{middle} landed in the middle of the work, {early} before anything was stored, {late} after all was; of the \
+             runs that stored something or ended {from_the_beginning} began, {from_the_middle} went on in the middle, \
+             {from_the_end} when all was done"
+        )
+    }
+}
+
+/// Where a process was when it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Landed {
+    Early,
+    Middle,
+    Late,
+    /// It was not killed.
+    Missed,
+}
+
+/// When to kill: between two moments that move to where kills land in the middle, however fast the machine is just now; and
+/// every eighth time at any moment up to three times the later of them, for the beginning and the end.
 struct Moments {
     seed: u64,
-    longest: Duration,
+    low: Duration,
+    high: Duration,
 }
 
 impl Moments {
+    fn new(seed: u64, took: Duration) -> Self {
+        Moments { seed, low: took / 20, high: took / 4 }
+    }
+
     /// By SplitMix64 (Steele, Lea and Flood, 2014).
     fn next(&mut self) -> Duration {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.seed;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        self.longest.mul_f64((mixed ^ mixed >> 31) as f64 / u64::MAX as f64)
+        mixed ^= mixed >> 31;
+        let (from, to) = if mixed % 8 == 0 { (Duration::ZERO, self.high * 3) } else { (self.low, self.high) };
+        from + (to - from).mul_f64((mixed >> 11) as f64 / (1u64 << 53) as f64)
+    }
+
+    /// The shares of those that are too early and too late settle where the steps up and down weigh the same.
+    fn learn(&mut self, landed: Landed) {
+        self.low = self.low.mul_f64(if landed == Landed::Early { 1.08 } else { 0.98 });
+        self.high = self.high.mul_f64(if matches!(landed, Landed::Missed | Landed::Late) { 0.85 } else { 1.03 });
+        self.high = self.high.max(Duration::from_micros(100));
+        self.low = self.low.min(self.high.mul_f64(0.9));
     }
 }
 
 /// Runs the job, kills it, and runs it again, until it is done.
-fn kill_until_done(
-    place: &Place,
-    name: &str,
-    moments: &mut Moments,
-    seen: &mut Seen,
-    times: u64,
-) -> anyhow::Result<Results> {
-    let job = place.job(name)?;
-    while !job.is_done() {
-        if seen.kills == times {
-            break;
+fn kill_until_done(job: &Task, moments: &mut Moments, seen: &mut Seen, times: u64) -> anyhow::Result<Results> {
+    let mut from = Kept::default();
+    let mut killed_when_done = false;
+    // What has nothing more to store is killed once more, and then let be: there is more to be learned elsewhere.
+    while !job.is_done() && !killed_when_done && seen.kills() < times {
+        killed_when_done = from.complete;
+        let moment = if from.complete { moments.high } else { moments.next() };
+        let status = kill_after(job.spawn()?, moment)?;
+        let killed = status.signal() == Some(9);
+        ensure!(killed || status.success(), "{job}: {status}, and nobody killed it: {}", job.said()?);
+        let to = job.kept()?;
+        let landed = if killed { seen.kill(from, to) } else { Landed::Missed };
+        if !from.complete {
+            moments.learn(landed);
         }
-        let child = job.spawn()?;
-        let status = kill_after(child, moments.next())?;
-        if status.signal() == Some(9) {
-            seen.kills += 1;
-            continue;
+        if !killed || to != from {
+            seen.went_on(from);
         }
-        ensure!(status.success(), "{name}: {status}, and nobody killed it: {}", job.said()?);
-        match job.resumed_at()? {
-            None | Some(0) => seen.at_the_beginning += 1,
-            Some(position) if position >= place.pieces()? => seen.when_done += 1,
-            Some(_) => seen.in_the_middle += 1,
-        }
+        from = to;
     }
-    let results = job.finish()?;
-    job.clear()?;
-    Ok(results)
+    if !job.is_done() {
+        seen.went_on(from);
+    }
+    job.finish()
 }
 
 /// Lets a process live for so long.

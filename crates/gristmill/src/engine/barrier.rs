@@ -49,12 +49,11 @@
 
 use super::plan::DeadEnd;
 use super::shared::Shared;
+use super::sync::{AtomicU64, Condvar, Mutex, Ordering};
 use crate::checkpoint::file::{CheckpointFile, FileError};
 use crate::checkpoint::{Checkpoint, Place, Progress, Receipt, Standing};
 use crate::error::{Error, ErrorKind};
-use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -367,7 +366,7 @@ impl<'env> Keeper<'env> {
     fn ready(&self, barrier: &Barrier, limit: Duration) -> Option<Arc<Progress>> {
         let mut meeting = barrier.meeting.lock();
         if meeting.progress.is_none() && !limit.is_zero() {
-            barrier.change.wait_for(&mut meeting, limit);
+            (meeting, _) = barrier.change.wait_for(meeting, limit);
         }
         meeting.progress.clone()
     }

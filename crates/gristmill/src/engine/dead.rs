@@ -12,11 +12,11 @@ use super::barrier::{Barrier, Keeper};
 use super::gate::Permit;
 use super::plan::DeadEnd;
 use super::shared::Shared;
+use super::sync::{Condvar, Mutex};
 use super::task::{Task, Turned};
 use crate::error::{BoxError, Error, panic_message};
 use crate::policy::DeadLetter;
 use crate::store::Store;
-use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -105,7 +105,7 @@ impl<T, E> DeadQueue<T, E> {
     }
 
     /// Waits for the next letter, for `patience` at most.
-    fn next(&self, patience: Duration) -> Next<T, E> {
+    pub(super) fn next(&self, patience: Duration) -> Next<T, E> {
         let mut state = self.state.lock();
         let mut waited = false;
         loop {
@@ -118,13 +118,13 @@ impl<T, E> DeadQueue<T, E> {
             if waited {
                 return Next::Nothing;
             }
-            self.arrival.wait_for(&mut state, patience);
+            (state, _) = self.arrival.wait_for(state, patience);
             waited = true;
         }
     }
 }
 
-enum Next<T, E> {
+pub(super) enum Next<T, E> {
     Letter(DeadLetter<T, E>, Permit),
     /// All before a barrier are stored: to be committed.
     Settle(Arc<Barrier>, usize),

@@ -156,6 +156,9 @@ enum Hands<'a, 'env> {
     Pool(&'a rayon::Scope<'env>),
     /// One thread that plays them all.
     Simulated(&'a Simulator<'env>),
+    /// Threads of a model; how many workers this one is still to start.
+    #[cfg(all(loom, test))]
+    Model(&'a std::sync::atomic::AtomicUsize),
 }
 
 impl Clone for Hands<'_, '_> {
@@ -205,6 +208,10 @@ impl<'env> Driver<'_, 'env> {
             }
             // It sees that one more is awake.
             Hands::Simulated(_) => {}
+            #[cfg(all(loom, test))]
+            Hands::Model(owed) => {
+                owed.fetch_add(1, Relaxed);
+            }
         }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p gristmill --release --lib models`
 
+mod checkpoint;
+mod put_aside;
+
 use super::crew::Crew;
 use super::funnel::{Funnel, Order, Sequenced, Turn};
 use super::gate::Gate;

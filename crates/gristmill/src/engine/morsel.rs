@@ -223,6 +223,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_buffer_that_is_used_again_is_empty() {
+        let recycler = Recycler::new(None);
+        recycler.put(vec![1, 2, 3]);
+        let again = recycler.get();
+        assert!(again.is_empty() && again.capacity() >= 3, "{again:?}");
+    }
+
+    #[test]
     fn positions_stay_right_when_items_are_dropped_and_multiplied() {
         let mut origin = Origin::at(100);
         let outputs_of = [1, 1, 0, 3, 1];

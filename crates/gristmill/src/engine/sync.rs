@@ -1,7 +1,8 @@
 //! The one door to locks and atomics, so that a model checker can stand behind it.
 //!
-//! The parts of the engine that synchronize ([`crew`](super::crew), [`gate`](super::gate), [`funnel`](super::funnel)), and
-//! the limits that stages share, take what they need from here. An ordinary build gets parking_lot and std; `--cfg loom` gets the same names on top
+//! The parts of the engine that synchronize ([`crew`](super::crew), [`gate`](super::gate), [`funnel`](super::funnel),
+//! [`barrier`](super::barrier) with the queues of dead letters, and the lock of a [`segment`](super::segment)), and the limits
+//! that stages share, take what they need from here. An ordinary build gets parking_lot and std; `--cfg loom` gets the same names on top
 //! of loom, which tries every interleaving.
 
 #[cfg(loom)]

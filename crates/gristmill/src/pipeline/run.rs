@@ -83,6 +83,13 @@ impl<'env, T: Send + 'env, K: Terminal<'env, T>> Run<'env, T, K> {
         self.prepare()?.execute()
     }
 
+    /// What a model is to run: on two workers, in virtual time.
+    #[cfg(all(loom, test))]
+    pub(crate) fn plan_simulated(mut self, script: &Arc<Script>) -> Result<Plan<'env>, Error> {
+        self.sealed.settings.simulation = Some(Arc::clone(script));
+        Ok(self.prepare()?.plan)
+    }
+
     pub(crate) fn prepare(mut self) -> Result<Prepared<'env, K::Output>, Error> {
         self.sealed.settings.check()?;
         let mut settings = std::mem::take(&mut self.sealed.settings);

@@ -243,6 +243,33 @@ fn a_backoff_holds_up_nobody_else() {
     });
 }
 
+/// An hour's wait is nobody's but the item's: not even a short sleep of the pool's only thread would let this end.
+#[test]
+fn no_thread_of_the_pool_sleeps_through_a_backoff() {
+    within("an hour to wait on a pool of one", || {
+        let (pool, token) = (pool(1), CancelToken::new());
+        let done = AtomicU64::new(0);
+        let error = Pipeline::extract(0..1_000u64)
+            .pool(&pool)
+            .cancel_token(&token)
+            .try_map(|item| {
+                if item == 5 {
+                    return Err("not yet");
+                }
+                if done.fetch_add(1, Ordering::Relaxed) == 998 {
+                    token.cancel();
+                }
+                Ok(item)
+            })
+            .retry(Retry::constant(2, Duration::from_secs(3_600)))
+            .collect::<Vec<_>>()
+            .run()
+            .unwrap_err();
+        assert!(error.is_cancelled(), "{error}");
+        assert_eq!(done.load(Ordering::Relaxed), 999);
+    });
+}
+
 #[test]
 fn threads_of_a_blocking_stage_are_free_while_an_item_waits() {
     within("one thread, two hundred waits", || {
@@ -300,6 +327,8 @@ fn an_abort_drops_what_waits_in_a_fork_too() {
     within("abort before a broadcast", || {
         for _ in 0..50 {
             let error = Pipeline::extract(0..1_000u64)
+                // Those that wait keep their permits: small morsels would fill the window before the one that breaks comes.
+                .morsel_items(50)
                 .try_map(|item| match item {
                     600 => Err("broken"),
                     _ if item % 3 == 0 => Err("busy"),

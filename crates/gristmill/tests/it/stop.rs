@@ -3,12 +3,47 @@
 use crate::support::{assert_balanced, hash, pool, within};
 use gristmill::prelude::*;
 use gristmill::{source, store};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 fn pause(item: u64) {
     if hash(item) % 50 == 0 {
         std::thread::sleep(Duration::from_micros(200));
     }
+}
+
+/// The only worker is busy with the first morsel while the source's thread goes on: what it has laid ready by then is
+/// counted, though nobody ever took it.
+#[test]
+fn what_lies_ready_at_a_stop_was_extracted_and_is_lost() {
+    within("stop with items that nobody took", || {
+        const GIVEN: u64 = 15;
+        let (pool, token, given) = (pool(1), CancelToken::new(), AtomicU64::new(0));
+        let source = std::iter::from_fn(|| {
+            let item = given.fetch_add(1, Ordering::SeqCst);
+            while item == GIVEN && !token.is_cancelled() {
+                std::thread::yield_now();
+            }
+            (item < GIVEN).then_some(item)
+        });
+        let error = Pipeline::extract(source::waiting(source))
+            .pool(&pool)
+            .cancel_token(&token)
+            .morsel_items(10)
+            .inspect(|_| {
+                // Asked for one more than there are: all of them were laid.
+                while given.load(Ordering::SeqCst) <= GIVEN {
+                    std::thread::yield_now();
+                }
+                token.cancel();
+            })
+            .count()
+            .run()
+            .unwrap_err();
+        let totals = error.report().unwrap().totals();
+        assert_eq!((totals.extracted, totals.stored + totals.lost), (GIVEN, GIVEN), "{totals:?}");
+        assert_balanced(error.report().unwrap());
+    });
 }
 
 #[test]

@@ -7,7 +7,14 @@ use std::sync::Once;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// Runs `body`, and fails loudly if it has not ended after half a minute.
+/// How long a test may take: half a minute, so many times as `GRISTMILL_TEST_PATIENCE` says, for builds that are slow on
+/// purpose.
+pub fn patience() -> Duration {
+    let times = std::env::var("GRISTMILL_TEST_PATIENCE").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    Duration::from_secs(30) * times
+}
+
+/// Runs `body`, and fails loudly if it has not ended after [`patience`].
 pub fn within<R: Send + 'static>(what: &str, body: impl FnOnce() -> R + Send + 'static) -> R {
     quiet_panics();
     let (done, wait) = mpsc::channel();
@@ -16,7 +23,7 @@ pub fn within<R: Send + 'static>(what: &str, body: impl FnOnce() -> R + Send + '
         let _ = done.send(());
         result
     });
-    if wait.recv_timeout(Duration::from_secs(30)) == Err(mpsc::RecvTimeoutError::Timeout) {
+    if wait.recv_timeout(patience()) == Err(mpsc::RecvTimeoutError::Timeout) {
         // Not `eprintln!`, which the harness captures and would lose in the abort.
         let _ = writeln!(std::io::stderr(), "HANG: {what}");
         std::process::abort();

@@ -191,3 +191,35 @@ fn hand_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_slot_is_had_by_one_at_a_time_and_used_again() {
+        let held = Mutex::new(BTreeSet::new());
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let slot = free_slot();
+                        let place = ptr::from_ref(slot).addr();
+                        assert!(held.lock().unwrap().insert(place), "two have one slot");
+                        // As a map that is guarded, and then gone.
+                        slot.len.store(1, Ordering::Relaxed);
+                        slot.start.store(place, Ordering::Release);
+                        assert!(slots().any(|slot| slot.start.load(Ordering::Acquire) == place));
+                        held.lock().unwrap().remove(&place);
+                        drop(Guard { slot });
+                    }
+                });
+            }
+        });
+        let before = slots().count();
+        drop(Guard { slot: free_slot() });
+        assert_eq!(slots().count(), before, "a slot that was free was not used again");
+    }
+}
