@@ -88,6 +88,7 @@ mod policy;
 mod random;
 mod report;
 mod retry;
+mod shed;
 #[cfg(all(unix, feature = "signals"))]
 mod signals;
 mod watchdog;
@@ -111,6 +112,7 @@ pub use policy::{Cause, DeadLetter, OnError};
 pub use report::MorselBookkeeping;
 pub use report::{Failure, Kind, Report, StageReport, Totals, Verdict};
 pub use retry::Retry;
+pub use shed::Shed;
 #[cfg(all(unix, feature = "signals"))]
 pub use signals::{SignalWatch, Signals};
 pub use source::Source;

@@ -5,6 +5,7 @@ use crate::engine::{Context, Head, Plan};
 use crate::error::BoxError;
 use crate::policy::{Cause, Policy};
 use crate::report::{Kind, StageCell};
+use crate::shed::Shed;
 use crate::store::Outcome;
 use crate::weight::Scale;
 use parking_lot::Mutex;
@@ -15,8 +16,11 @@ use std::sync::Arc;
 /// The extract stage: what a source yields, its failures dealt with.
 pub struct Extracted<'env, T, E> {
     policy: Policy<'env, (), E>,
-    makes: PhantomData<fn() -> T>,
+    shed: SharedShed<'env, T>,
 }
+
+/// What the source sheds, if that is asked for: it can be changed until the run takes it.
+pub(crate) type SharedShed<'env, T> = Arc<Mutex<Option<Shed<'env, T>>>>;
 
 impl<T, E> fmt::Debug for Extracted<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,9 +28,13 @@ impl<T, E> fmt::Debug for Extracted<'_, T, E> {
     }
 }
 
-impl<T, E> Extracted<'_, T, E> {
-    pub(crate) fn new(name: String) -> Self {
-        Extracted { policy: Policy::new(name), makes: PhantomData }
+impl<'env, T, E> Extracted<'env, T, E> {
+    pub(crate) fn new(name: String, shed: SharedShed<'env, T>) -> Self {
+        Extracted { policy: Policy::new(name), shed }
+    }
+
+    pub(crate) fn set_shed(&mut self, shed: Shed<'env, T>) {
+        *self.shed.lock() = Some(shed);
     }
 }
 
@@ -40,6 +48,9 @@ where
     type Waiting = ();
 
     fn open(&mut self, plan: &mut Plan<'env>, stages: &mut Vec<StageCell>) {
+        if let Some(shed) = &mut *self.shed.lock() {
+            self.policy.stage().clone_into(&mut shed.stage);
+        }
         open_stage(&mut self.policy, Kind::Extract, plan, stages);
     }
 

@@ -19,8 +19,8 @@ mod head;
 pub use each::Each;
 pub use expand::Expand;
 pub use guarded::Guarded;
-pub(crate) use head::SharedPolicy;
 pub use head::{Extracted, Handle};
+pub(crate) use head::{SharedPolicy, SharedShed};
 
 use crate::engine::{Context, Head, Plan, Waiting};
 use crate::policy::Policy;

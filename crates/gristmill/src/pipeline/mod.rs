@@ -23,10 +23,11 @@ use crate::engine::{
 use crate::error::{BoxError, Error};
 use crate::limit::{ConcurrencyLimit, RateLimit};
 use crate::monitor::Monitor;
-use crate::op::{Each, Expand, Extracted, Guard, Guarded, Handle, Last, Operator, SharedPolicy, Then};
+use crate::op::{Each, Expand, Extracted, Guard, Guarded, Handle, Last, Operator, SharedPolicy, SharedShed, Then};
 use crate::policy::{OnError, Policy};
 use crate::report::{Kind, StageCell};
 use crate::retry::Retry;
+use crate::shed::Shed;
 use crate::source::Source;
 use crate::store::Outcome;
 use crate::watchdog::Watchdog;
@@ -141,9 +142,10 @@ impl<'env, T: Send + 'env, E: Into<BoxError> + Send + 'env> Extraction<'env, T, 
         let mut lineage = Lineage::default();
         let name = lineage.name("extract");
         let (input_scale, output_scale) = source_scales::<S>();
+        let shed = SharedShed::default();
         Pipeline {
-            head: engine::source_head(source, name.clone()),
-            op: Extracted::new(name),
+            head: engine::source_head(source, name.clone(), Arc::clone(&shed)),
+            op: Extracted::new(name, shed),
             input_scale,
             output_scale,
             key_bits: None,
@@ -151,6 +153,21 @@ impl<'env, T: Send + 'env, E: Into<BoxError> + Send + 'env> Extraction<'env, T, 
             settings: Settings::default(),
             lineage,
         }
+    }
+
+    /// Lets items go when the pipeline is full, instead of letting the source wait for room: see [`Shed`].
+    ///
+    /// It is for a source with a thread of its own. One that never waits is asked only when there is room, so there is
+    /// nothing to shed, and the run is refused; put it into [`source::waiting`](crate::source::waiting) if it is live. Not to
+    /// be combined with a [checkpoint](Pipeline::checkpoint): a source that can give its items again can wait.
+    ///
+    /// # Default
+    ///
+    /// The source waits, and nothing is shed.
+    pub fn shed(mut self, shed: Shed<'env, T>) -> Self {
+        self.settings.refuse_zero("shed", shed.holding.unwrap_or(1));
+        self.op.set_shed(shed);
+        self
     }
 
     /// Keeps the order of items that have the same key; others may overtake them.

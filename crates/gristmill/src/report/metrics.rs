@@ -30,6 +30,7 @@ pub struct StageCell {
     pub(crate) filtered: AtomicU64,
     pub(crate) skipped: AtomicU64,
     pub(crate) dead: AtomicU64,
+    pub(crate) shed: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) busy_nanos: AtomicU64,
@@ -56,6 +57,7 @@ impl StageCell {
             filtered: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             dead: AtomicU64::new(0),
+            shed: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
@@ -90,6 +92,7 @@ impl StageCell {
             (&self.filtered, tally.filtered),
             (&self.skipped, tally.skipped),
             (&self.dead, tally.dead),
+            (&self.shed, tally.shed),
             (&self.lost, tally.lost),
             (&self.retried, tally.retried),
         ];
@@ -111,6 +114,8 @@ pub struct Tally {
     pub(crate) filtered: u64,
     pub(crate) skipped: u64,
     pub(crate) dead: u64,
+    /// Of a source only.
+    pub(crate) shed: u64,
     pub(crate) lost: u64,
     /// Attempts beyond the first of an item.
     pub(crate) retried: u64,

@@ -60,7 +60,7 @@ pub struct Report<O = ()> {
 
 /// What one stage did. Counts are of items; times are added up over its workers.
 ///
-/// `items_in + expanded = items_out + combined + filtered + skipped + dead + lost` once the run is over.
+/// `items_in + expanded = items_out + combined + filtered + skipped + dead + shed + lost` once the run is over.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StageReport {
@@ -92,6 +92,8 @@ pub struct StageReport {
     pub skipped: u64,
     /// Items that failed and became dead letters.
     pub dead: u64,
+    /// Items that a source [let go of](crate::Shed), as there was no room for them.
+    pub shed: u64,
     /// Items that were inside when the run was aborted, and the one that made it abort.
     pub lost: u64,
     /// Attempts beyond the first of an item.
@@ -134,7 +136,7 @@ impl StageReport {
 }
 
 /// Where all items ended. The accounts balance:
-/// `extracted + expanded = stored + combined + filtered + skipped + dead + lost`.
+/// `extracted + expanded = stored + combined + filtered + skipped + dead + shed + lost`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
@@ -152,6 +154,8 @@ pub struct Totals {
     pub skipped: u64,
     /// What failed and became a dead letter.
     pub dead: u64,
+    /// What a source [let go of](crate::Shed), as there was no room for it; stored elsewhere or not.
+    pub shed: u64,
     /// What was in flight when the run was aborted; zero otherwise.
     pub lost: u64,
     /// Attempts beyond the first of an item; not part of the balance.
@@ -163,7 +167,7 @@ impl Totals {
     #[must_use]
     pub fn balance(&self) -> bool {
         self.extracted + self.expanded
-            == self.stored + self.combined + self.filtered + self.skipped + self.dead + self.lost
+            == self.stored + self.combined + self.filtered + self.skipped + self.dead + self.shed + self.lost
     }
 }
 
@@ -249,6 +253,7 @@ impl<O> Report<O> {
             totals.filtered += stage.filtered;
             totals.skipped += stage.skipped;
             totals.dead += stage.dead;
+            totals.shed += stage.shed;
             totals.lost += stage.lost;
             totals.retried += stage.retried;
         }
@@ -256,9 +261,9 @@ impl<O> Report<O> {
     }
 
     /// Items a second, at the stage that most items entered: rows, say, where the source yields chunks and the store takes
-    /// batches.
+    /// batches. What was shed does not count.
     pub fn throughput(&self) -> f64 {
-        let most = self.stages.iter().map(|stage| stage.items_in).max().unwrap_or(0);
+        let most = self.stages.iter().map(|stage| stage.items_in.saturating_sub(stage.shed)).max().unwrap_or(0);
         rate(most, self.elapsed)
     }
 
@@ -294,6 +299,7 @@ fn read_stage(cell: &StageCell, elapsed: Duration) -> StageReport {
         filtered: cell.filtered.load(Relaxed),
         skipped: cell.skipped.load(Relaxed),
         dead: cell.dead.load(Relaxed),
+        shed: cell.shed.load(Relaxed),
         lost: cell.lost.load(Relaxed),
         retried: cell.retried.load(Relaxed),
         busy,
