@@ -33,6 +33,7 @@ pub struct StageCell {
     pub(crate) shed: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) retried: AtomicU64,
+    pub(crate) fell_back: AtomicU64,
     pub(crate) busy_nanos: AtomicU64,
     pub(crate) blocked_nanos: AtomicU64,
     pub(crate) starved_nanos: AtomicU64,
@@ -60,6 +61,7 @@ impl StageCell {
             shed: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             retried: AtomicU64::new(0),
+            fell_back: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
             blocked_nanos: AtomicU64::new(0),
             starved_nanos: AtomicU64::new(0),
@@ -95,6 +97,7 @@ impl StageCell {
             (&self.shed, tally.shed),
             (&self.lost, tally.lost),
             (&self.retried, tally.retried),
+            (&self.fell_back, tally.fell_back),
         ];
         for (counter, count) in pairs {
             if count > 0 {
@@ -119,6 +122,8 @@ pub struct Tally {
     pub(crate) lost: u64,
     /// Attempts beyond the first of an item.
     pub(crate) retried: u64,
+    /// Answered by a fallback.
+    pub(crate) fell_back: u64,
     /// Put aside inside the stage, and taken up again.
     pub(crate) aside: u64,
     pub(crate) resumed: u64,

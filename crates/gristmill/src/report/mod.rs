@@ -98,6 +98,8 @@ pub struct StageReport {
     pub lost: u64,
     /// Attempts beyond the first of an item.
     pub retried: u64,
+    /// Items that a [fallback](crate::Pipeline::breaker_or) answered for, as the breaker was open.
+    pub fell_back: u64,
     /// Time in user code.
     pub busy: Duration,
     /// Time a source was refused, as the window or the budget was used up: what follows holds it back.
@@ -160,6 +162,8 @@ pub struct Totals {
     pub lost: u64,
     /// Attempts beyond the first of an item; not part of the balance.
     pub retried: u64,
+    /// What a [fallback](crate::Pipeline::breaker_or) answered for; not part of the balance.
+    pub fell_back: u64,
 }
 
 impl Totals {
@@ -256,6 +260,7 @@ impl<O> Report<O> {
             totals.shed += stage.shed;
             totals.lost += stage.lost;
             totals.retried += stage.retried;
+            totals.fell_back += stage.fell_back;
         }
         totals
     }
@@ -302,6 +307,7 @@ fn read_stage(cell: &StageCell, elapsed: Duration) -> StageReport {
         shed: cell.shed.load(Relaxed),
         lost: cell.lost.load(Relaxed),
         retried: cell.retried.load(Relaxed),
+        fell_back: cell.fell_back.load(Relaxed),
         busy,
         blocked,
         // Stages with threads of their own measure how long they waited; the others were idle for the rest of the run.

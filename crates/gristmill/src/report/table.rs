@@ -95,7 +95,8 @@ struct Sentence<'a>(&'a Totals);
 
 impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Totals { extracted, expanded, stored, combined, filtered, skipped, dead, shed, lost, retried } = *self.0;
+        let Totals { extracted, expanded, stored, combined, filtered, skipped, dead, shed, lost, retried, fell_back } =
+            *self.0;
         let sum = |parts: &[(u64, &str)]| {
             let parts = parts.iter().enumerate().filter(|(at, (count, _))| *at == 0 || *count > 0);
             parts.map(|(_, (count, word))| format!("{} {word}", group(*count))).collect::<Vec<_>>().join(" + ")
@@ -111,7 +112,10 @@ impl fmt::Display for Sentence<'_> {
             (lost, "lost"),
         ]);
         write!(f, "{left} {} {right}", if self.0.balance() { "=" } else { "→" })?;
-        if retried > 0 { write!(f, ", after {} retries", group(retried)) } else { Ok(()) }
+        if retried > 0 {
+            write!(f, ", after {} retries", group(retried))?;
+        }
+        if fell_back > 0 { write!(f, ", {} by a fallback", group(fell_back)) } else { Ok(()) }
     }
 }
 

@@ -9,6 +9,7 @@ mod checkpoint;
 mod chunks;
 mod errors;
 #[cfg(target_os = "linux")]
+mod fallback;
 mod guard;
 mod lifecycle;
 mod limits;
