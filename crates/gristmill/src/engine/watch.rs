@@ -132,11 +132,13 @@ impl State {
 /// A number that changes whenever an item gets anywhere.
 fn counted(shared: &Shared) -> u64 {
     let cells = shared.stages.get().map_or(&[][..], Vec::as_slice);
-    cells.iter().fold(0u64, |sum, cell| {
-        // What a source sheds gets nowhere.
-        let entered = cell.items_in.load(Relaxed).wrapping_sub(cell.shed.load(Relaxed));
-        sum.wrapping_add(entered).wrapping_add(cell.items_out.load(Relaxed))
-    })
+    cells.iter().fold(0, |sum: u64, cell| sum.wrapping_add(moves(cell)))
+}
+
+/// How many items have come into a stage and gone out of it. What a source sheds gets nowhere.
+fn moves(cell: &StageCell) -> u64 {
+    let entered = cell.items_in.load(Relaxed).wrapping_sub(cell.shed.load(Relaxed));
+    entered.wrapping_add(cell.items_out.load(Relaxed))
 }
 
 impl Shared {
@@ -152,5 +154,33 @@ impl Shared {
     #[inline]
     pub(crate) fn watched(&self, cell: &Arc<StageCell>, position: u64, items: usize) -> Option<Watched<'_>> {
         self.watch.as_ref().map(|watch| watch.enter(cell, position, items, self.now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Kind, Tally};
+
+    #[test]
+    fn what_is_shed_is_no_move() {
+        let cell = StageCell::new("extract".into(), Kind::Extract, 0, 1);
+        cell.add(&Tally { items_in: 3, items_out: 2, ..Tally::default() });
+        let before = moves(&cell);
+        cell.add(&Tally { items_in: 5, shed: 5, ..Tally::default() });
+        assert_eq!((before, moves(&cell)), (5, 5));
+    }
+
+    #[test]
+    fn the_limit_counts_from_the_last_move_or_the_end_of_a_wait() {
+        let (mut state, limit) = (State::default(), Duration::from_nanos(10));
+        assert!(!state.stands_still(1, 0, 100, limit), "something has moved");
+        assert!(!state.stands_still(1, 0, 109, limit));
+        assert!(!state.stands_still(1, 120, 110, limit), "it waits until 120");
+        assert!(!state.stands_still(1, 120, 129, limit));
+        assert!(state.stands_still(1, 120, 130, limit));
+        assert!(!state.stands_still(1, 120, 131, limit), "that was said");
+        assert!(!state.stands_still(1, 150, 140, limit));
+        assert!(state.stands_still(1, 150, 160, limit), "it is another");
     }
 }
