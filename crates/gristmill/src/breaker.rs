@@ -9,8 +9,8 @@ use std::time::Duration;
 /// A circuit breaker: when too many attempts fail it *opens*, and lets none through for a while; then it is *half open* and
 /// lets a few through to see.
 ///
-/// While it is open items wait, so the source is soon held back as well; or they [fail fast](Breaker::fail_fast). Clones are the
-/// same breaker: give one to all stages that use a service, or keep one to [look](Breaker::state) at it. An error, a panic
+/// While it is open items wait, so the source is soon held back as well; or they [fail fast](Breaker::fail_fast), or go to a
+/// [fallback](crate::Pipeline::breaker_or). Clones are the same breaker: give one to all stages that use a service, or keep one to [look](Breaker::state) at it. An error, a panic
 /// and an attempt past its deadline are failures; so put what is the item's own fault, such as a record that cannot be
 /// parsed, into a stage before.
 ///

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Guards {
     pub(crate) deadline: Option<Duration>,
     pub(crate) breaker: Option<Breaker>,
+    /// Nobody waits for the breaker, as there is a fallback.
+    pub(crate) falls_back: bool,
     pub(crate) concurrency: Option<ConcurrencyLimit>,
     pub(crate) rate: Option<RateLimit>,
 }
@@ -21,7 +23,7 @@ pub(crate) enum Refusal {
     Until(u64),
     /// Ask again when somebody has left, or then.
     Full(u64),
-    /// The breaker is open, and fails fast.
+    /// The breaker is open, and fails fast, or there is a fallback.
     Open,
 }
 
@@ -92,7 +94,8 @@ impl Pass<'_> {
         if let Some(breaker) = &self.guards.breaker {
             match breaker.ask(now) {
                 Answer::Go(ticket) => self.ticket = Some(ticket),
-                Answer::Wait(at) => return Err(Refusal::Until(at)),
+                Answer::Wait(at) if !self.guards.falls_back => return Err(Refusal::Until(at)),
+                Answer::Wait(_) => return Err(Refusal::Open),
                 Answer::Refused => return Err(Refusal::Open),
             }
         }

@@ -53,8 +53,8 @@
 //!
 //! # Guarantees
 //!
-//! - Every item ends exactly once: stored, filtered, skipped, dead, or lost with a run that was aborted. The
-//!   [accounts](Totals) balance.
+//! - Every item ends exactly once: stored, filtered, skipped, dead, [shed](Shed) by a source that was told to, or lost with a
+//!   run that was aborted. The [accounts](Totals) balance.
 //! - With a [memory budget](Pipeline::memory_budget), what is in flight stays within it, plus one item.
 //! - [`ordered`](Pipeline::ordered) keeps source order whatever the stages do; [`ordered_by_key`](Pipeline::ordered_by_key)
 //!   that of each key.
@@ -88,6 +88,7 @@ mod policy;
 mod random;
 mod report;
 mod retry;
+mod shed;
 #[cfg(all(unix, feature = "signals"))]
 mod signals;
 mod watchdog;
@@ -111,6 +112,7 @@ pub use policy::{Cause, DeadLetter, OnError};
 pub use report::MorselBookkeeping;
 pub use report::{Failure, Kind, Report, StageReport, Totals, Verdict};
 pub use retry::Retry;
+pub use shed::Shed;
 #[cfg(all(unix, feature = "signals"))]
 pub use signals::{SignalWatch, Signals};
 pub use source::Source;

@@ -40,6 +40,8 @@ pub enum Cause<E> {
     TimedOut(Duration),
     /// There was no attempt, as the stage's [breaker](crate::Breaker::fail_fast) is open.
     Refused,
+    /// There was no room for it, and the source [sheds](crate::Shed) what there is no room for.
+    Shed,
 }
 
 impl<E> Cause<E> {
@@ -50,6 +52,7 @@ impl<E> Cause<E> {
             Cause::Panic(message) => Cause::Panic(message.clone()),
             Cause::TimedOut(limit) => Cause::TimedOut(*limit),
             Cause::Refused => Cause::Refused,
+            Cause::Shed => Cause::Shed,
         }
     }
 
@@ -60,6 +63,7 @@ impl<E> Cause<E> {
             Cause::Panic(message) => Cause::Panic(message),
             Cause::TimedOut(limit) => Cause::TimedOut(limit),
             Cause::Refused => Cause::Refused,
+            Cause::Shed => Cause::Shed,
         }
     }
 }
@@ -71,6 +75,7 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
             Cause::Panic(message) => write!(f, "panic: {message}"),
             Cause::TimedOut(limit) => write!(f, "took longer than {limit:?}"),
             Cause::Refused => f.write_str("the breaker is open"),
+            Cause::Shed => f.write_str("the pipeline was full"),
         }
     }
 }
@@ -161,11 +166,11 @@ impl<T, E> Default for OnError<'_, T, E> {
 }
 
 /// A store of dead letters whose own type is forgotten.
-trait DeadStore<'env, T, E>: Send {
+pub(crate) trait DeadStore<'env, T, E>: Send {
     fn open(self: Box<Self>, plan: &mut Plan<'env>, stage: &str) -> Arc<dyn DeadLane<T, E> + 'env>;
 }
 
-struct OneStore<S>(S);
+pub(crate) struct OneStore<S>(pub(crate) S);
 
 impl<'env, T, E, S> DeadStore<'env, T, E> for OneStore<S>
 where

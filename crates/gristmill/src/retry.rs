@@ -170,7 +170,7 @@ impl<'env, E> Retry<'env, E> {
             Cause::Error(error) => self.when.as_ref().is_none_or(|when| when(error)),
             Cause::Panic(_) => self.panics,
             Cause::TimedOut(_) => true,
-            Cause::Refused => false,
+            Cause::Refused | Cause::Shed => false,
         };
         if !again || !self.may_follow(attempt) {
             return None;

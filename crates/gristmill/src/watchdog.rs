@@ -10,6 +10,9 @@ use std::time::Duration;
 ///
 /// Set it with [`Pipeline::watchdog`](crate::Pipeline::watchdog). It costs one short lock for each morsel.
 ///
+/// What waits for a time that is known, or in line for a rate, a place or a breaker, is not stuck; nor is a source that has
+/// nothing to give. Once such a wait is over, the limit counts from there.
+///
 /// # Examples
 ///
 /// ```
@@ -95,7 +98,7 @@ pub enum Stalled {
         /// How many they were: one, if items are slow.
         items: usize,
     },
-    /// Something is in flight, and nothing has moved.
+    /// Something is in flight, nothing has moved, and nothing waits for a time that is yet to come.
     Pipeline {
         /// How many morsels are in flight.
         morsels: usize,

@@ -9,6 +9,8 @@ pub(super) struct Drawn {
     pub(super) seed: u64,
     pub(super) items: u64,
     pub(super) waiting_source: bool,
+    /// Only of a source that waits.
+    pub(super) shedding: Option<Shedding>,
     /// Of a thousand items of the source.
     pub(super) source_failures: u64,
     pub(super) stages: Vec<Stage>,
@@ -43,6 +45,13 @@ pub(super) enum StageKind {
     Broadcast,
     /// So many of a thousand go to a side branch.
     Route(u64),
+}
+
+/// What a source does when the pipeline is full.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shedding {
+    pub(super) oldest: bool,
+    pub(super) holding: usize,
 }
 
 /// How often a stage fails, and what then.
@@ -150,6 +159,11 @@ impl Draw {
         Stage { salt: mix(self.0), kind }
     }
 
+    fn shedding(&mut self) -> Option<Shedding> {
+        let (oldest, holding) = (self.below(2) == 0, self.of(&[1, 2, 5, 40]));
+        (self.below(3) == 0).then_some(Shedding { oldest, holding })
+    }
+
     fn interruption(&mut self, items: u64) -> Interruption {
         let at = self.below(items + 1);
         match self.below(10) {
@@ -166,10 +180,13 @@ impl Drawn {
         let mut draw = Draw(mix(seed ^ 0x6772_6973_746D_696C));
         let items = draw.of(&[0, 1, 2, 17, 60, 60, 200, 200, 500]);
         let stages = draw.below(5);
+        let waiting_source = draw.below(2) == 0;
         Drawn {
             seed,
             items,
-            waiting_source: draw.below(2) == 0,
+            waiting_source,
+            // Drawn apart, so that the rest of a seed is what it was.
+            shedding: Draw(mix(seed ^ 0x7368_6564)).shedding().filter(|_| waiting_source),
             source_failures: draw.of(&[0, 0, 0, 30]),
             stages: (0..stages).map(|_| draw.stage()).collect(),
             end: if draw.below(2) == 0 { End::Memory } else { End::Waiting(mix(seed), draw.failing()) },

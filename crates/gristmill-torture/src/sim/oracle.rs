@@ -2,6 +2,7 @@
 
 use super::drawn::{Drawn, End, Failing, Policy, Stage, StageKind};
 use super::item::{Fate, Item};
+use std::collections::HashSet;
 
 /// What must come of the items.
 #[derive(Debug, Default)]
@@ -21,12 +22,12 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Of the first `items` of the source.
-    pub(super) fn of(drawn: &Drawn, items: u64) -> Self {
+    /// Of the first `items` of the source, of which some were shed.
+    pub(super) fn of(drawn: &Drawn, items: u64, shed: &HashSet<u64>) -> Self {
         let ends = drawn.stages.len();
         let mut expected =
             Expected { failures: vec![0; ends + 2], sides: vec![Vec::new(); ends], ..Expected::default() };
-        for position in 0..items {
+        for position in (0..items).filter(|position| !shed.contains(position)) {
             let item = Item::new(position);
             if source_fails(drawn, item) {
                 expected.failures[ends + 1] += 1;

@@ -1,14 +1,14 @@
 //! A drawn pipeline, run as its seed decides, and what came of it.
 
 use super::disk::{Buried, Checked, Commits, Disk, Shelf, Through, bury};
-use super::drawn::{Drawn, End, Failing, Interruption, KEYS, Order, Policy, Stage, StageKind};
+use super::drawn::{Drawn, End, Failing, Interruption, KEYS, Order, Policy, Shedding, Stage, StageKind};
 use super::item::{Fate, Item};
 use super::oracle::{Expected, source_fails};
 use anyhow::{Context, bail, ensure};
 use gristmill::prelude::*;
 use gristmill::testing::Simulation;
-use gristmill::{Bytes, Checkpoint, Error, Guard, Joined, Last, Report, source};
-use std::collections::HashMap;
+use gristmill::{Bytes, Checkpoint, Error, Guard, Joined, Last, Report, Shed, source};
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ pub(super) struct Kept {
     pub(super) sides: Vec<Shelf<Item>>,
     /// One for each stage, and one for the end.
     pub(super) dead: Vec<Shelf<Buried>>,
+    pub(super) shed: Shelf<Buried>,
     /// No batch mixes the positions of items.
     exact_positions: bool,
 }
@@ -42,6 +43,7 @@ impl Kept {
             stored: Shelf::default(),
             sides: drawn.stages.iter().map(|_| Shelf::default()).collect(),
             dead: (0..=drawn.stages.len()).map(|_| Shelf::default()).collect(),
+            shed: Shelf::default(),
             exact_positions: !drawn.has_batch(),
         }
     }
@@ -80,7 +82,9 @@ fn check(drawn: &Drawn, simulation: &Simulation) -> anyhow::Result<Played> {
     let report = report.context("an error without a report")?;
     let extracted = report.totals().extracted;
     let drained = matches!(drawn.interruption, Interruption::Drain(_)) && extracted < drawn.items;
-    let expected = Expected::of(drawn, extracted);
+    let shed: HashSet<u64> = kept.shed.take().into_iter().map(|(_, item, _)| item.position).collect();
+    ensure!(end == 3 || report.totals().shed == shed.len() as u64, "shed {}, not {}", report.totals().shed, shed.len());
+    let expected = Expected::of(drawn, extracted, &shed);
     let played = Played {
         events: simulation.events(),
         items: extracted,
@@ -149,7 +153,9 @@ fn check_broken(drawn: &Drawn, error: &Error, expected: &Expected, kept: &Kept) 
     ensure!(crashed || cancelled || expected.aborts(drawn), "failed without reason: {error:?}");
     ensure!(crashed || report.totals().balance(), "the accounts do not balance: {:?}", report.totals());
     let stored = kept.stored.take();
-    if drawn.order == Order::Source {
+    // A crash leaves nobody to say what was shed just before.
+    let knows_all = !crashed || drawn.shedding.is_none();
+    if drawn.order == Order::Source && knows_all {
         ensure!(
             expected.stored.starts_with(&stored),
             "stored {stored:?}, which {:?} does not begin with",
@@ -220,7 +226,7 @@ pub(super) fn run(
 
 impl Making<'_> {
     fn run(self) -> Result<Report, Error> {
-        let mut pipeline = extract(self.drawn, self.simulation);
+        let mut pipeline = extract(self.drawn, self.simulation, &self.kept.shed);
         for (at, stage) in self.drawn.stages.iter().enumerate() {
             pipeline = self.add(pipeline, at, stage);
         }
@@ -298,7 +304,7 @@ impl Making<'_> {
     }
 }
 
-fn extract<'env>(drawn: &Drawn, simulation: &Simulation) -> Joined<'env, Item> {
+fn extract<'env>(drawn: &Drawn, simulation: &Simulation, shed: &Shelf<Buried>) -> Joined<'env, Item> {
     let (faults, simulation) = (drawn.clone(), simulation.clone());
     let items = (0..drawn.items).map(move |position| {
         let item = Item::new(position);
@@ -309,14 +315,17 @@ fn extract<'env>(drawn: &Drawn, simulation: &Simulation) -> Joined<'env, Item> {
     });
     let items = source::fallible(items);
     let key = |item: &Item| item.position % KEYS;
-    match (drawn.waiting_source, drawn.order) {
-        (false, Order::Key) => Pipeline::extract(items).on_error(OnError::skip()).ordered_by_key(key).boxed(),
-        (false, _) => Pipeline::extract(items).on_error(OnError::skip()).boxed(),
-        (true, Order::Key) => {
-            Pipeline::extract(source::waiting(items)).on_error(OnError::skip()).ordered_by_key(key).boxed()
+    let pipeline = match (drawn.waiting_source, drawn.shedding) {
+        (false, _) => Pipeline::extract(items),
+        (true, None) => Pipeline::extract(source::waiting(items)),
+        (true, Some(Shedding { oldest, holding })) => {
+            let shedding = if oldest { Shed::oldest() } else { Shed::newest() };
+            let store = Through(shed.store(true, None), bury(usize::MAX, true));
+            Pipeline::extract(source::waiting(items)).shed(shedding.holding(holding).to(store))
         }
-        (true, _) => Pipeline::extract(source::waiting(items)).on_error(OnError::skip()).boxed(),
-    }
+    };
+    let pipeline = pipeline.on_error(OnError::skip());
+    if drawn.order == Order::Key { pipeline.ordered_by_key(key).boxed() } else { pipeline.boxed() }
 }
 
 fn configure<'env>(mut pipeline: Joined<'env, Item>, drawn: &Drawn, token: &CancelToken) -> Joined<'env, Item> {

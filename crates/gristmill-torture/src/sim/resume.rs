@@ -8,6 +8,7 @@ use super::play::{Kept, Played, run};
 use anyhow::{Context, bail, ensure};
 use gristmill::Checkpoint;
 use gristmill::testing::Simulation;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// After so many crashes a run is left alone.
@@ -17,6 +18,7 @@ const CRASHES: u64 = 40;
 pub(super) fn drawn(seed: u64) -> Drawn {
     let mut drawn = Drawn::new(seed);
     drawn.order = Order::Source;
+    drawn.shedding = None;
     for stage in &mut drawn.stages {
         if let StageKind::TryMap(failing) | StageKind::TryBlocking(_, failing) = &mut stage.kind {
             failing.policy = never_aborts(failing.policy);
@@ -67,7 +69,7 @@ pub(super) fn play(seed: u64) -> anyhow::Result<Played> {
 }
 
 fn check(drawn: &Drawn, kept: &Kept, played: &mut Played) -> anyhow::Result<()> {
-    let expected = Expected::of(drawn, drawn.items);
+    let expected = Expected::of(drawn, drawn.items, &HashSet::new());
     played.failures = expected.failures.iter().sum();
     let stored = kept.stored.take();
     same(&stored, &expected.stored).context("the store")?;

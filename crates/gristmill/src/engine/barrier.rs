@@ -281,6 +281,11 @@ impl<'env> Keeper<'env> {
         now >= self.next_due.load(Ordering::Relaxed)
     }
 
+    /// When the next checkpoint is due, in nanoseconds since the run began; zero while one is under way.
+    pub(crate) fn next_due(&self) -> u64 {
+        Some(self.next_due.load(Ordering::Relaxed)).filter(|due| *due != NEVER).unwrap_or(0)
+    }
+
     /// How often a source that runs ahead should note where it stands, in nanoseconds.
     pub(crate) fn mark_interval(&self) -> u64 {
         self.every / 16

@@ -293,6 +293,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
     /// Sets a share aside until something of it is due.
     fn park(&self, unfinished: Unfinished<'env, In, Op>) {
         let due = unfinished.progress.waiting.due();
+        self.shared.expect(due);
         self.state.lock().parked.push(Parked { due, what: unfinished });
     }
 

@@ -27,6 +27,11 @@ pub trait DeadLane<T, E>: Send + Sync {
     /// Posts a letter; never waits.
     #[doc(hidden)]
     fn post(&self, letter: DeadLetter<T, E>, permit: Permit);
+
+    /// Whether fewer than `most` letters wait to be stored; waits for that up to `patience`. For who posts from a thread
+    /// of his own, as nothing else bounds his letters.
+    #[doc(hidden)]
+    fn has_room(&self, most: usize, patience: Duration) -> bool;
 }
 
 pub(crate) struct DeadQueue<T, E> {
@@ -35,6 +40,8 @@ pub(crate) struct DeadQueue<T, E> {
     holds: bool,
     state: Mutex<State<T, E>>,
     arrival: Condvar,
+    /// A letter has left.
+    room: Condvar,
 }
 
 struct State<T, E> {
@@ -73,6 +80,14 @@ impl<T: Send, E: Send> DeadLane<T, E> for DeadQueue<T, E> {
         drop(state);
         self.arrival.notify_all();
     }
+
+    fn has_room(&self, most: usize, patience: Duration) -> bool {
+        let mut state = self.state.lock();
+        if state.due.len() >= most && !patience.is_zero() {
+            self.room.wait_for(&mut state, patience);
+        }
+        state.due.len() < most
+    }
 }
 
 impl<T: Send, E: Send> DeadEnd for DeadQueue<T, E> {
@@ -101,7 +116,7 @@ impl<T: Send, E: Send> DeadEnd for DeadQueue<T, E> {
 impl<T, E> DeadQueue<T, E> {
     pub(crate) fn new(shared: Arc<Shared>, holds: bool) -> Self {
         let state = State { due: VecDeque::new(), held: Vec::new(), closed: false };
-        DeadQueue { shared, holds, state: Mutex::new(state), arrival: Condvar::new() }
+        DeadQueue { shared, holds, state: Mutex::new(state), arrival: Condvar::new(), room: Condvar::new() }
     }
 
     /// Waits for the next letter, for `patience` at most.
@@ -110,6 +125,7 @@ impl<T, E> DeadQueue<T, E> {
         let mut waited = false;
         loop {
             if let Some(next) = state.due.pop_front() {
+                self.room.notify_one();
                 return next;
             }
             if state.closed {

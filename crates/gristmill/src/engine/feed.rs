@@ -3,15 +3,20 @@
 //! A source that never waits is a feed itself: whichever worker wants work fills a morsel from it. One that may wait has
 //! a thread, which puts items into an *intake*; the workers take what is there. Nobody has to flush: an idle worker is
 //! woken by the first item, and busy workers come back for the rest, so an item waits only while every worker is busy.
+//!
+//! When the intake is full its thread waits, or lets items go: see [`shed`](super::shed).
 
 use super::barrier::{CheckpointError, Keeper, Start};
 use super::gate::{Charge, Gate};
+use super::morsel::Origin;
 use super::plan::Plan;
 use super::shared::Shared;
+use super::shed::{Came, Coming, Shedder};
 use super::task::{Task, Turned};
 use super::{Driver, Head};
 use crate::checkpoint::Standing;
 use crate::error::{Error, panic_message};
+use crate::op::SharedShed;
 use crate::report::{StageCell, Tally};
 use crate::source::{Source, TimedOut};
 use crate::weight::Scale;
@@ -56,7 +61,7 @@ pub trait Feed<T>: Send {
 }
 
 /// What a feed gave.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 pub struct Filled {
     /// Bytes of the items.
     pub(crate) bytes: usize,
@@ -66,13 +71,15 @@ pub struct Filled {
     pub(crate) ended: bool,
     /// When the first of them was extracted, if that was before now.
     pub(crate) born: Option<u64>,
+    /// Where they come from, if they do not just follow those before.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// What a source's items are before its failures are dealt with.
 type Yield<S> = Result<<S as Source>::Item, <S as Source>::Error>;
 
 /// A source as the head of a pipeline.
-pub(crate) fn source_head<'env, S>(source: S, name: String) -> Head<'env, Yield<S>>
+pub(crate) fn source_head<'env, S>(source: S, name: String, shed: SharedShed<'env, S::Item>) -> Head<'env, Yield<S>>
 where
     S: Source + Send + 'env,
     S::Item: 'env,
@@ -82,8 +89,9 @@ where
     Head::Source(Box::new(move |plan, scale| {
         plan.shared.mapped.lock().extend(source.mapped_bytes());
         let start = plan.begin_source(&name, &mut source);
+        let shedder = shed.lock().take().map(|shed| Shedder::open(shed, source.may_wait(), plan));
         if source.may_wait() && !start.done {
-            open_intake(source, name, &start, plan, scale)
+            open_intake(source, name, &start, plan, scale, shedder)
         } else {
             let mut rest = Rest::new(&start);
             rest.ended = start.done;
@@ -291,17 +299,19 @@ impl<S: Source> Inline<'_, S> {
 }
 
 /// Items that a source's thread has put down and no worker has taken yet.
-struct Intake<T> {
-    state: Mutex<Laid<T>>,
+pub(super) struct Intake<T> {
+    pub(super) state: Mutex<Laid<T>>,
     room: Condvar,
     /// Where its items are counted.
-    cell: OnceLock<Arc<StageCell>>,
+    pub(super) cell: OnceLock<Arc<StageCell>>,
 }
 
-struct Laid<T> {
-    items: Vec<T>,
+pub(super) struct Laid<T> {
+    pub(super) items: VecDeque<T>,
     /// The weight and the charge of each.
-    weights: Vec<(usize, usize)>,
+    pub(super) weights: VecDeque<(usize, usize)>,
+    /// The position of each, if the source sheds: then there may be gaps.
+    positions: Option<VecDeque<u64>>,
     /// When the first was laid down.
     born: u64,
     ended: bool,
@@ -309,6 +319,48 @@ struct Laid<T> {
     exhausted: bool,
     /// Where the source stood after so many items, the latest last.
     marks: VecDeque<Standing>,
+}
+
+/// An item of the intake, with its weight and its charge.
+pub(super) struct Weighed<T> {
+    pub(super) item: T,
+    pub(super) weight: (usize, usize),
+    pub(super) position: u64,
+}
+
+impl<T> Laid<T> {
+    fn push(&mut self, laid: Weighed<T>) {
+        self.items.push_back(laid.item);
+        self.weights.push_back(laid.weight);
+        if let Some(positions) = &mut self.positions {
+            positions.push_back(laid.position);
+        }
+    }
+
+    /// Takes one out.
+    pub(super) fn remove(&mut self, at: usize) -> Option<Weighed<T>> {
+        let position = self.positions.as_mut().and_then(|positions| positions.remove(at)).unwrap_or_default();
+        Some(Weighed { item: self.items.remove(at)?, weight: self.weights.remove(at)?, position })
+    }
+
+    /// How many of the first `most` items are so near to each other that one morsel can name their positions.
+    fn together(&self, most: usize) -> usize {
+        let most = most.min(self.items.len());
+        let Some((positions, first)) = self.positions.as_ref().and_then(|all| Some((all, *all.front()?))) else {
+            return most;
+        };
+        most.min(positions.partition_point(|position| position - first <= u64::from(u32::MAX)))
+    }
+
+    /// Takes the positions of the first items.
+    fn take_origin(&mut self, items: usize) -> Option<Origin> {
+        let positions = self.positions.as_mut()?;
+        let mut origin = Origin::at(*positions.front()?);
+        for (at, position) in positions.drain(..items).enumerate() {
+            origin.follow(at, at + 1, || position);
+        }
+        Some(origin)
+    }
 }
 
 /// How long a source is waited for before looking whether the run goes on.
@@ -320,6 +372,7 @@ fn open_intake<'env, S>(
     start: &Start,
     plan: &mut Plan<'env>,
     scale: Scale<'env, Yield<S>>,
+    shedder: Option<Shedder<'env, S::Item>>,
 ) -> Box<dyn Feed<Yield<S>> + 'env>
 where
     S: Source + Send + 'env,
@@ -327,8 +380,9 @@ where
     S::Error: 'env,
 {
     let laid = Laid {
-        items: Vec::new(),
-        weights: Vec::new(),
+        items: VecDeque::new(),
+        weights: VecDeque::new(),
+        positions: shedder.is_some().then(VecDeque::new),
         born: 0,
         ended: false,
         exhausted: false,
@@ -343,7 +397,11 @@ where
         Ok(())
     }));
     let (source, rest) = (Some(source), Rest::new(start));
-    plan.add_task(name.clone(), Drawing { name, source, scale, intake, held: None, rest, scout, lap: 0 });
+    let given = start.position;
+    plan.add_task(
+        name.clone(),
+        Drawing { name, source, scale, intake, held: None, rest, scout, lap: 0, shedder, given },
+    );
     Box::new(feed)
 }
 
@@ -385,6 +443,9 @@ struct Drawing<'env, S: Source> {
     scout: Scout<'env>,
     /// When something was last added to a counter of time.
     lap: u64,
+    shedder: Option<Shedder<'env, S::Item>>,
+    /// How many items came before the one that is held.
+    given: u64,
 }
 
 impl<'env, S: Source + Send> Task<'env> for Drawing<'env, S> {
@@ -418,8 +479,8 @@ impl<'env, S: Source> Drawing<'env, S> {
                 shared.note_drained();
                 return Turned::Ended;
             }
-            if !self.intake.has_room(shared) {
-                let has_room = self.intake.wait_for_room(shared, patience);
+            if self.shedder.is_none() && !self.intake.has_room(most(shared)) {
+                let has_room = self.intake.wait_for_room(most(shared), shared, patience);
                 self.lap(shared, |cell| &cell.blocked_nanos);
                 if !has_room {
                     return Turned::Idle;
@@ -431,7 +492,7 @@ impl<'env, S: Source> Drawing<'env, S> {
                 return pulled;
             }
         }
-        let laid = self.lay(driver, patience);
+        let laid = if self.shedder.is_some() { self.place(driver, patience) } else { self.lay(driver, patience) };
         self.lap(shared, |cell| &cell.blocked_nanos);
         laid
     }
@@ -456,7 +517,7 @@ impl<'env, S: Source> Drawing<'env, S> {
         let Some((item, weight)) = self.held.take() else { return Turned::Idle };
         match driver.shared().gate.charge(weight, patience, || driver.relieve()) {
             Charge::Charged(charge) => {
-                self.intake.lay(item, (weight, charge), driver);
+                self.put(item, (weight, charge), driver);
                 if let Some(source) = &mut self.source {
                     self.scout.look(&self.intake, source, driver.shared());
                 }
@@ -468,10 +529,47 @@ impl<'env, S: Source> Drawing<'env, S> {
             }
             Charge::Stopped => {
                 // Nothing was counted in flight, and the sweep finds the item.
-                self.intake.lay(item, (0, 0), driver);
+                self.put(item, (0, 0), driver);
                 Turned::Ended
             }
         }
+    }
+
+    fn put(&mut self, item: Yield<S>, weight: (usize, usize), driver: Driver<'_, 'env>) {
+        self.intake.lay(Weighed { item, weight, position: self.given }, driver, |_| None);
+        self.given += 1;
+    }
+
+    /// Puts what is held down, or sheds it or others.
+    fn place(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
+        let (Some(shedder), Some((item, bytes))) = (&self.shedder, self.held.take()) else { return Turned::Idle };
+        let shared = driver.shared();
+        if shared.is_stopped() {
+            self.put(item, (0, 0), driver);
+            return Turned::Ended;
+        }
+        let mut gone = Vec::new();
+        let coming = Coming { item, bytes, position: self.given };
+        let turned = match shedder.place(&self.intake, coming, &mut gone, driver) {
+            Came::Placed => {
+                self.given += 1;
+                Turned::Worked
+            }
+            Came::Waits(coming, what) => {
+                self.held = Some((coming.item, bytes));
+                shedder.wait(what, &self.intake, shared, patience);
+                Turned::Idle
+            }
+            Came::Stopped(coming) => {
+                self.put(coming.item, (0, 0), driver);
+                Turned::Ended
+            }
+        };
+        // Last, as a drop may unwind; one at a time, as others may, too.
+        for item in gone {
+            driver.contain(|| drop(item));
+        }
+        turned
     }
 
     /// Lets the source go, and says that nothing more will come of it.
@@ -505,35 +603,41 @@ impl<T> Intake<T> {
         drop(gate.adopt(None, charge, bytes));
     }
 
-    /// Whether there is room for one more item.
-    fn has_room(&self, shared: &Shared) -> bool {
-        self.state.lock().items.len() < shared.pace.last().saturating_mul(2)
+    /// Whether there is room for one more item, if there may be so many.
+    fn has_room(&self, most: usize) -> bool {
+        self.state.lock().items.len() < most
     }
 
     /// Waits until there is room for one more item, or `patience` is at an end; says whether there is.
-    fn wait_for_room(&self, shared: &Shared, patience: Duration) -> bool {
+    pub(super) fn wait_for_room(&self, most: usize, shared: &Shared, patience: Duration) -> bool {
         let mut laid = self.state.lock();
-        let is_full = |laid: &Laid<T>| laid.items.len() >= shared.pace.last().saturating_mul(2);
+        let is_full = |laid: &Laid<T>| laid.items.len() >= most;
         if is_full(&laid) && !shared.is_stopped() {
             self.room.wait_for(&mut laid, patience);
         }
         !is_full(&laid)
     }
 
-    /// Puts an item down.
-    fn lay(&self, item: T, weight: (usize, usize), driver: Driver<'_, '_>) {
+    /// Puts an item down, and takes out another that makes room for it.
+    pub(super) fn lay(
+        &self,
+        item: Weighed<T>,
+        driver: Driver<'_, '_>,
+        make_room: impl FnOnce(&mut Laid<T>) -> Option<Weighed<T>>,
+    ) -> Option<Weighed<T>> {
         let shared = driver.shared();
         let mut laid = self.state.lock();
+        let displaced = make_room(&mut laid);
         let first = laid.items.is_empty();
         if first {
             laid.born = shared.now();
         }
-        laid.items.push(item);
-        laid.weights.push(weight);
+        laid.push(item);
         drop(laid);
         if first {
             driver.notify();
         }
+        displaced
     }
 }
 
@@ -581,10 +685,13 @@ impl<T: Send> Feed<T> for IntakeFeed<T> {
     fn fill(&mut self, items: &mut Vec<T>, want: usize, _: usize, _: bool, shared: &Shared) -> Filled {
         let mut laid = self.intake.state.lock();
         let born = laid.born;
-        let taken = want.min(laid.items.len());
+        let taken = laid.together(want);
         let (bytes, charge) = sum(laid.weights.drain(..taken));
+        let origin = laid.take_origin(taken);
         if taken == laid.items.len() && items.is_empty() {
-            std::mem::swap(items, &mut laid.items);
+            // Neither copies anything: the intake is filled from its beginning, unless it was emptied in part.
+            let emptied = VecDeque::from(std::mem::take(items));
+            *items = Vec::from(std::mem::replace(&mut laid.items, emptied));
         } else {
             items.extend(laid.items.drain(..taken));
             laid.born = shared.now();
@@ -592,8 +699,13 @@ impl<T: Send> Feed<T> for IntakeFeed<T> {
         let ended = laid.ended && laid.items.is_empty();
         drop(laid);
         self.intake.room.notify_all();
-        Filled { bytes, charge, ended, born: Some(born) }
+        Filled { bytes, charge, ended, born: Some(born), origin }
     }
+}
+
+/// How many items an intake holds before the source waits.
+fn most(shared: &Shared) -> usize {
+    shared.pace.last().saturating_mul(2)
 }
 
 /// Weight and charge of several items.

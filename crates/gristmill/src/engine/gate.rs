@@ -190,6 +190,33 @@ impl Gate {
         Charge::Refused
     }
 
+    /// Charges one item of a source with a thread, if it fits at once; else says how much charge must be given back for it
+    /// to fit. Who is refused so does not wait, so open batches are let go by a tick.
+    pub(crate) fn charge_at_once(&self, bytes: usize) -> Result<Charge, usize> {
+        let mut state = self.state.lock();
+        if let Some(done) = self.try_charge(&mut state, bytes) {
+            return Ok(done);
+        }
+        state.refused = true;
+        let over = (state.charged + state.growth.predict(bytes)).saturating_sub(self.budget.unwrap_or(usize::MAX));
+        Err(over.min(state.charged))
+    }
+
+    /// Waits until something is given back, for a moment at most.
+    pub(crate) fn wait_for_return(&self, patience: Duration) {
+        let mut state = self.state.lock();
+        if !state.stopped {
+            state.refused = true;
+            drop(self.room.wait_for(state, patience.min(BACKSTOP)));
+        }
+    }
+
+    /// A permit for something beside the budget: its bytes are counted, and nothing is charged.
+    pub(crate) fn beside(self: &Arc<Self>, bytes: usize) -> Permit {
+        self.state.lock().add_bytes(bytes);
+        self.adopt(None, 0, bytes)
+    }
+
     fn try_charge(&self, state: &mut MutexGuard<'_, State>, bytes: usize) -> Option<Charge> {
         if state.stopped {
             return Some(Charge::Stopped);

@@ -47,6 +47,7 @@ mod plan;
 mod segment;
 mod serial;
 mod shared;
+mod shed;
 mod simulate;
 pub(crate) mod sync;
 mod task;
@@ -75,7 +76,7 @@ pub(crate) use shared::Shared;
 pub(crate) use simulate::Script;
 use simulate::Simulator;
 use task::OwnThread;
-pub(crate) use watch::Watch;
+pub(crate) use watch::{Watch, Watched};
 
 use crate::error::{Error, panic_message};
 use crate::watchdog::Watchdog;

@@ -265,6 +265,10 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env,
             driver.notify();
         }
         if let Some(keeper) = &self.keeper {
+            if self.shared.watch.is_some() && keeper.is_pressed() {
+                // Dead letters are in flight until then.
+                self.shared.expect(keeper.next_due());
+            }
             self.send_barrier(keeper, driver);
         }
     }
@@ -314,9 +318,10 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         };
         let full = items.len() >= want;
         let barrier = self.make_barrier(&mut *feed, items.len(), due, filled.ended, driver);
-        let morsel = self.number(items, permit, filled.born.unwrap_or(began), barrier);
+        let ended = filled.ended;
+        let morsel = self.number(items, permit, filled.born.unwrap_or(began), barrier, filled.origin);
         driver.pause();
-        self.return_feed(if filled.ended { None } else { Some(feed) }, began, full, driver);
+        self.return_feed(if ended { None } else { Some(feed) }, began, full, driver);
         if let Some(morsel) = morsel {
             driver.pause();
             self.process_from(morsel, began, driver);
@@ -355,8 +360,15 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         })
     }
 
-    /// Gives a morsel its place in the order.
-    fn number(&self, items: Vec<In>, permit: Permit, born: u64, barrier: Option<Arc<Barrier>>) -> Option<Morsel<In>> {
+    /// Gives a morsel its place in the order. Its items come from the next positions, unless the feed knows better.
+    fn number(
+        &self,
+        items: Vec<In>,
+        permit: Permit,
+        born: u64,
+        barrier: Option<Arc<Barrier>>,
+        origin: Option<Origin>,
+    ) -> Option<Morsel<In>> {
         if items.is_empty() && barrier.is_none() {
             self.filled.put(items);
             return None;
@@ -371,7 +383,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         let morsel = Morsel {
             seq,
             items,
-            origin: Origin::at(position),
+            origin: origin.unwrap_or_else(|| Origin::at(position)),
             permit,
             born,
             source_items,
@@ -480,7 +492,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
         let barrier = driver.contain(|| feed.stand(given)).map(|standing| keeper.issue(given, standing, false));
         // Outside the window: what it brings about may be what the window waits for.
         let permit = self.shared.gate.adopt(Some(self.shared.gate.force()), 0, 0);
-        let morsel = self.number(self.filled.get(), permit, now, barrier);
+        let morsel = self.number(self.filled.get(), permit, now, barrier, None);
         self.return_feed(Some(feed), now, false, driver);
         if let Some(mut morsel) = morsel {
             // No worker's state is needed for nothing.
@@ -522,6 +534,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             }
             Ran::Aside(unfinished) => {
                 let due = unfinished.progress.waiting.due();
+                self.shared.expect(due);
                 self.input.lock().parked.push(Parked { due, what: unfinished });
             }
             Ran::Nothing => {}

@@ -296,6 +296,7 @@ impl Shared {
     /// Waits, on a thread that is a stage's own, unless the run is stopped first.
     pub(crate) fn pause(&self, wait: Duration) {
         let until = self.now().saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+        self.expect(until);
         while !self.is_stopped() {
             let left = until.saturating_sub(self.now());
             if left == 0 {

@@ -1,14 +1,13 @@
 //! At most one result for each item: `map`, `try_map`, `filter`, `filter_map`, `inspect`, and those with a state per
 //! worker.
 
-use super::{Last, Operator, guarded, open_stage};
+use super::{Fallback, Last, Operator, guarded, open_stage};
 use crate::engine::{Context, Plan};
 use crate::error::BoxError;
 use crate::policy::{Cause, Policy};
 use crate::report::{Kind, StageCell};
 use crate::store::Outcome;
 use std::fmt;
-use std::marker::PhantomData;
 
 /// Makes at most one result of an item, or an error, with a state `S` for each worker.
 pub struct Each<'env, T, U, E, S, F> {
@@ -16,9 +15,10 @@ pub struct Each<'env, T, U, E, S, F> {
     init: Box<dyn Fn() -> Result<S, BoxError> + Send + Sync + 'env>,
     finish: Option<Box<dyn Fn(S, Outcome) + Send + Sync + 'env>>,
     pub(super) policy: Policy<'env, T, E>,
+    /// Asked only by a stage that is guarded.
+    pub(super) fallback: Option<Fallback<'env, T, U, E>>,
     /// Each result is two items further on.
     copies: bool,
-    makes: PhantomData<fn() -> U>,
 }
 
 impl<T, U, E, S, F> fmt::Debug for Each<'_, T, U, E, S, F> {
@@ -39,7 +39,7 @@ impl<'env, T, U, E, S, F> Each<'env, T, U, E, S, F> {
         init: impl Fn() -> Result<S, BoxError> + Send + Sync + 'env,
         call: F,
     ) -> Self {
-        Each { call, init: Box::new(init), finish: None, policy: Policy::new(name), copies: false, makes: PhantomData }
+        Each { call, init: Box::new(init), finish: None, policy: Policy::new(name), fallback: None, copies: false }
     }
 
     pub(crate) fn on_finish(&mut self, finish: impl Fn(S, Outcome) + Send + Sync + 'env) {
@@ -76,9 +76,9 @@ impl<'env, T, U, E, S, F> Each<'env, T, U, E, S, F> {
         }
     }
 
-    /// Uses a policy that was set elsewhere.
-    pub(crate) fn adopt_policy(&mut self, policy: Policy<'env, T, E>) {
-        self.policy = policy;
+    /// Uses a policy and a fallback that were set elsewhere.
+    pub(crate) fn adopt(&mut self, policy: Policy<'env, T, E>, fallback: Option<Fallback<'env, T, U, E>>) {
+        (self.policy, self.fallback) = (policy, fallback);
     }
 }
 

@@ -1,13 +1,14 @@
 //! An operator whose attempts may have to wait: what `retry`, a limit or a deadline makes of [`Each`].
 //!
 //! Around one attempt stand, in this order: deadline, breaker, limits ([`guards`](crate::guards)); then retry; then the
-//! policy. An item that is not let in stands in line, and those after it stand behind. Retries stand in line, too.
+//! policy. An item that is not let in stands in line, and those after it stand behind. Retries stand in line, too. While the
+//! breaker is open a stage with a fallback asks that, once: what it makes goes on, and what it fails with is for the policy.
 //!
 //! It is a type of its own, so that a stage without it pays nothing. How waiting works is in
 //! [`engine::aside`](crate::engine).
 
 use super::each::EachState;
-use super::{Each, Guard, Last, Operator, guarded};
+use super::{Each, Fallback, Guard, Last, Operator, guarded};
 use crate::engine::{Aside, Context, Entry, Hole, Plan};
 use crate::error::BoxError;
 use crate::guards::{Pass, Refusal, with_attempt};
@@ -40,6 +41,8 @@ pub struct GuardedState<S, T> {
     /// The attempt under way, and the hole that its item has, if it was put aside before.
     attempt: u32,
     hole: Hole,
+    /// It is the fallback that is asked.
+    falls_back: bool,
 }
 
 impl<'env, T, U, E, S, F> Guarded<Each<'env, T, U, E, S, F>>
@@ -81,7 +84,17 @@ where
 
     /// Puts the first in line back, or deals with an item that is not let in at all. Says whether others may ask.
     #[cold]
-    fn refused(&self, state: &mut GuardedState<S, T>, cx: &mut Context<'_>, entry: Entry<T>, refusal: Refusal) -> bool {
+    fn refused<Emit>(
+        &self,
+        state: &mut GuardedState<S, T>,
+        cx: &mut Context<'_>,
+        entry: Entry<T>,
+        refusal: Refusal,
+        emit: &mut Emit,
+    ) -> bool
+    where
+        Emit: FnMut(&mut Context<'_>, U),
+    {
         let tally = cx.tally(self.each.policy.at());
         match refusal {
             Refusal::Until(at) | Refusal::Full(at) => {
@@ -91,9 +104,43 @@ where
                 false
             }
             Refusal::Open => {
-                self.each.policy.fail(cx, Some(entry.item), Cause::Refused, entry.attempt);
+                match &self.each.fallback {
+                    Some(fallback) => self.fall_back(state, cx, entry, fallback, emit),
+                    None => self.each.policy.fail(cx, Some(entry.item), Cause::Refused, entry.attempt),
+                }
                 true
             }
+        }
+    }
+
+    /// Lets the fallback answer.
+    fn fall_back<Emit>(
+        &self,
+        state: &mut GuardedState<S, T>,
+        cx: &mut Context<'_>,
+        entry: Entry<T>,
+        fallback: &Fallback<'env, T, U, E>,
+        emit: &mut Emit,
+    ) where
+        Emit: FnMut(&mut Context<'_>, U),
+    {
+        let policy = &self.each.policy;
+        let Entry { item, attempt, .. } = entry;
+        // Should it unwind, `recover` must know whose panic that is, and have no copy of another item.
+        (state.attempt, state.falls_back) = (attempt, true);
+        let kept = &mut state.each.kept;
+        let made = guarded(cx, policy.at(), || {
+            drop(kept.take());
+            *kept = policy.copy(&item);
+            fallback(item)
+        });
+        state.falls_back = false;
+        match made {
+            Ok(made) => {
+                cx.tally(policy.at()).fell_back += 1;
+                self.each.pass_on(cx, Some(made), emit);
+            }
+            Err(error) => policy.fail(cx, state.each.kept.take(), Cause::Error(error), attempt),
         }
     }
 
@@ -142,7 +189,8 @@ where
     }
 
     fn state(&self) -> Result<Self::State, crate::Error> {
-        Ok(GuardedState { each: self.each.state()?, aside: Aside::default(), attempt: 1, hole: Hole::NONE })
+        let each = self.each.state()?;
+        Ok(GuardedState { each, aside: Aside::default(), attempt: 1, hole: Hole::NONE, falls_back: false })
     }
 
     #[inline]
@@ -163,7 +211,7 @@ where
             Ok(pass) => self.attempt(state, cx, item, pass, emit),
             Err(refusal) => {
                 let hole = if refusal == Refusal::Open { Hole::NONE } else { cx.open_hole() };
-                self.refused(state, cx, Entry { item, attempt: 1, index: cx.index(), hole }, refusal);
+                self.refused(state, cx, Entry { item, attempt: 1, index: cx.index(), hole }, refusal, emit);
             }
         }
     }
@@ -176,8 +224,15 @@ where
     }
 
     fn recover(&self, state: &mut Self::State, cx: &mut Context<'_>, at: usize, message: &str) {
-        if at == self.each.policy.at() {
-            self.failed(state, cx, Cause::Panic(message.to_owned()));
+        let policy = &self.each.policy;
+        if at != policy.at() {
+            return;
+        }
+        let cause = Cause::Panic(message.to_owned());
+        if std::mem::take(&mut state.falls_back) {
+            policy.fail(cx, state.each.kept.take(), cause, state.attempt);
+        } else {
+            self.failed(state, cx, cause);
         }
     }
 
@@ -210,7 +265,7 @@ where
                     self.attempt(state, cx, entry.item, pass, emit);
                 }
                 Err(refusal) => {
-                    if !self.refused(state, cx, entry, refusal) {
+                    if !self.refused(state, cx, entry, refusal, emit) {
                         return;
                     }
                 }
@@ -240,14 +295,22 @@ impl<'env, T, U, E, S, F> Last<'env> for Guarded<Each<'env, T, U, E, S, F>> {
     }
 }
 
-impl<'env, In, Op> Guard<'env, In> for Guarded<Op>
+impl<'env, T, U, E, S, F> Guard<'env, T> for Guarded<Each<'env, T, U, E, S, F>>
 where
-    Self: Operator<'env, In> + Last<'env>,
+    T: Send + 'env,
+    U: Send + 'env,
+    E: Into<BoxError> + Send + 'env,
+    S: Send + 'env,
+    F: Fn(&mut S, T) -> Result<Option<U>, E> + Send + Sync + 'env,
 {
     type Guarded = Self;
 
     fn guard(self) -> Self {
         self
+    }
+
+    fn set_fallback(&mut self, fallback: Fallback<'env, T, U, E>) {
+        self.each.fallback = Some(fallback);
     }
 }
 
@@ -263,5 +326,9 @@ where
 
     fn guard(self) -> Guarded<Self> {
         Guarded::new(self)
+    }
+
+    fn set_fallback(&mut self, fallback: Fallback<'env, T, U, E>) {
+        self.fallback = Some(fallback);
     }
 }

@@ -1,13 +1,14 @@
 //! What a chain begins with: the items of a source, or of the stage before.
 
-use super::{Guard, Last, Operator, open_stage};
+use super::{Fallback, Guard, Last, Operator, open_stage};
 use crate::engine::{Context, Head, Plan};
 use crate::error::BoxError;
 use crate::policy::{Cause, Policy};
 use crate::report::{Kind, StageCell};
+use crate::shed::Shed;
 use crate::store::Outcome;
 use crate::weight::Scale;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -15,8 +16,11 @@ use std::sync::Arc;
 /// The extract stage: what a source yields, its failures dealt with.
 pub struct Extracted<'env, T, E> {
     policy: Policy<'env, (), E>,
-    makes: PhantomData<fn() -> T>,
+    shed: SharedShed<'env, T>,
 }
+
+/// What the source sheds, if that is asked for: it can be changed until the run takes it.
+pub(crate) type SharedShed<'env, T> = Arc<Mutex<Option<Shed<'env, T>>>>;
 
 impl<T, E> fmt::Debug for Extracted<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,9 +28,13 @@ impl<T, E> fmt::Debug for Extracted<'_, T, E> {
     }
 }
 
-impl<T, E> Extracted<'_, T, E> {
-    pub(crate) fn new(name: String) -> Self {
-        Extracted { policy: Policy::new(name), makes: PhantomData }
+impl<'env, T, E> Extracted<'env, T, E> {
+    pub(crate) fn new(name: String, shed: SharedShed<'env, T>) -> Self {
+        Extracted { policy: Policy::new(name), shed }
+    }
+
+    pub(crate) fn set_shed(&mut self, shed: Shed<'env, T>) {
+        *self.shed.lock() = Some(shed);
     }
 }
 
@@ -40,6 +48,9 @@ where
     type Waiting = ();
 
     fn open(&mut self, plan: &mut Plan<'env>, stages: &mut Vec<StageCell>) {
+        if let Some(shed) = &mut *self.shed.lock() {
+            self.policy.stage().clone_into(&mut shed.stage);
+        }
         open_stage(&mut self.policy, Kind::Extract, plan, stages);
     }
 
@@ -93,8 +104,24 @@ pub struct Handle<U, P> {
     makes: PhantomData<fn() -> U>,
 }
 
-/// A policy that can be changed until the run takes it.
-pub(crate) type SharedPolicy<'env, T, E> = Arc<Mutex<Policy<'env, T, E>>>;
+/// A policy that can be changed until the run takes it, and the fallback that goes with it.
+pub(crate) type SharedPolicy<'env, T, U, E> = Arc<Remote<'env, T, U, E>>;
+
+/// What is said of a stage that runs elsewhere.
+pub struct Remote<'env, T, U, E> {
+    policy: Mutex<Policy<'env, T, E>>,
+    fallback: Mutex<Option<Fallback<'env, T, U, E>>>,
+}
+
+impl<'env, T, U, E> Remote<'env, T, U, E> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Policy<'env, T, E>> {
+        self.policy.lock()
+    }
+
+    pub(crate) fn take_fallback(&self) -> Option<Fallback<'env, T, U, E>> {
+        self.fallback.lock().take()
+    }
+}
 
 impl<U, P> fmt::Debug for Handle<U, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,10 +136,10 @@ impl<U> Handle<U, ()> {
     }
 }
 
-impl<'env, T, U, E> Handle<U, SharedPolicy<'env, T, E>> {
+impl<'env, T, U, E> Handle<U, SharedPolicy<'env, T, U, E>> {
     /// The handle, and the policy that the stage takes when the run begins.
-    pub(crate) fn stage(name: String) -> (Self, SharedPolicy<'env, T, E>) {
-        let policy = Arc::new(Mutex::new(Policy::new(name)));
+    pub(crate) fn stage(name: String) -> (Self, SharedPolicy<'env, T, U, E>) {
+        let policy = Arc::new(Remote { policy: Mutex::new(Policy::new(name)), fallback: Mutex::new(None) });
         (Handle { policy: Arc::clone(&policy), makes: PhantomData }, policy)
     }
 }
@@ -160,7 +187,7 @@ where
     }
 }
 
-impl<'env, T, U, E> Last<'env> for Handle<U, SharedPolicy<'env, T, E>> {
+impl<'env, T, U, E> Last<'env> for Handle<U, SharedPolicy<'env, T, U, E>> {
     type Failed = T;
     type Error = E;
 
@@ -170,7 +197,7 @@ impl<'env, T, U, E> Last<'env> for Handle<U, SharedPolicy<'env, T, E>> {
 }
 
 /// The stage that it speaks of learns of it when the run begins.
-impl<'env, T, U, E> Guard<'env, U> for Handle<U, SharedPolicy<'env, T, E>>
+impl<'env, T, U, E> Guard<'env, U> for Handle<U, SharedPolicy<'env, T, U, E>>
 where
     U: Send + 'env,
     Self: Operator<'env, U, Out = U> + Last<'env, Failed = T, Error = E>,
@@ -179,5 +206,9 @@ where
 
     fn guard(self) -> Self {
         self
+    }
+
+    fn set_fallback(&mut self, fallback: Fallback<'env, T, U, E>) {
+        *self.policy.fallback.lock() = Some(fallback);
     }
 }

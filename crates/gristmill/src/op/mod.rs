@@ -19,8 +19,8 @@ mod head;
 pub use each::Each;
 pub use expand::Expand;
 pub use guarded::Guarded;
-pub(crate) use head::SharedPolicy;
 pub use head::{Extracted, Handle};
+pub(crate) use head::{SharedPolicy, SharedShed};
 
 use crate::engine::{Context, Head, Plan, Waiting};
 use crate::policy::Policy;
@@ -127,6 +127,13 @@ pub trait Last<'env> {
     fn with_policy(&mut self, change: impl FnOnce(&mut Policy<'env, Self::Failed, Self::Error>));
 }
 
+/// What answers for a stage's function while a breaker lets no attempt begin.
+pub(crate) type Fallback<'env, T, U, E> = Box<dyn Fn(T) -> Result<U, E> + Send + Sync + 'env>;
+
+/// The fallback of the last stage of a chain.
+type FallbackOf<'env, In, Op> =
+    Fallback<'env, <Op as Last<'env>>::Failed, <Op as Operator<'env, In>>::Out, <Op as Last<'env>>::Error>;
+
 /// A stage whose attempts may be made to wait: what `retry` speaks of. Sealed.
 pub trait Guard<'env, In>: Operator<'env, In> + Last<'env> {
     /// The same stage, able to wait.
@@ -135,6 +142,10 @@ pub trait Guard<'env, In>: Operator<'env, In> + Last<'env> {
 
     #[doc(hidden)]
     fn guard(self) -> Self::Guarded;
+
+    /// Gives the stage a fallback, for when its breaker is open.
+    #[doc(hidden)]
+    fn set_fallback(&mut self, fallback: FallbackOf<'env, In, Self>);
 }
 
 impl<'env, In, A, B> Guard<'env, In> for Then<A, B>
@@ -146,6 +157,10 @@ where
 
     fn guard(self) -> Self::Guarded {
         Then { first: self.first, second: self.second.guard() }
+    }
+
+    fn set_fallback(&mut self, fallback: FallbackOf<'env, In, Self>) {
+        self.second.set_fallback(fallback);
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Pipeline, Run, Terminal};
 use crate::checkpoint::{Progress, Receipt};
 use crate::engine::{
     AnyInlet, Consumer, Context, Draining, Driver, FoldInlet, Folding, Morsel, Order, Plan, Seat, Serial, Shared,
-    StoreThread,
+    StoreThread, Watched,
 };
 use crate::error::{BoxError, Error, panic_message};
 use crate::op::Operator;
@@ -303,7 +303,7 @@ impl<'env, S: Store<T, Error = E>, T: Send, E: Into<BoxError> + Send> Storing<'e
         let mut cx = Context::new(tally, &positions, shared, &morsel.permit, item_bytes);
         let watched = shared.watched(&self.cell, positions.position(0), rest.size_hint().0);
         let entered = if policy.may_wait() {
-            store_patiently(store, policy, &mut rest, &mut cx, shared)
+            store_patiently(store, policy, &mut rest, &mut cx, shared, watched.as_ref())
         } else {
             store_each(store, policy, &mut rest, &mut cx)
         };
@@ -359,6 +359,7 @@ fn store_patiently<S: Store<T>, T>(
     rest: &mut Draining<'_, T>,
     cx: &mut Context<'_>,
     shared: &Shared,
+    watched: Option<&Watched<'_>>,
 ) -> usize {
     let mut entered = 0;
     let mut trying = Trying { item: None, kept: None, attempt: 0 };
@@ -366,7 +367,8 @@ fn store_patiently<S: Store<T>, T>(
     loop {
         let stored = catch_unwind(AssertUnwindSafe(|| {
             if let Some(message) = panicked.take() {
-                trying.settle(policy, cx, shared, Cause::Panic(message));
+                let wait = trying.settle(policy, cx, Cause::Panic(message));
+                wait_out(wait, cx, rest, shared, watched);
             }
             while !cx.is_stopped() {
                 if trying.item.is_none() {
@@ -377,7 +379,8 @@ fn store_patiently<S: Store<T>, T>(
                 }
                 let Some(item) = trying.take(policy, cx) else { break };
                 if let Err(error) = store.store(item) {
-                    trying.settle(policy, cx, shared, Cause::Error(error));
+                    let wait = trying.settle(policy, cx, Cause::Error(error));
+                    wait_out(wait, cx, rest, shared, watched);
                 }
             }
         }));
@@ -386,6 +389,22 @@ fn store_patiently<S: Store<T>, T>(
     }
     cx.tally(0).lost += u64::from(trying.item.is_some());
     entered
+}
+
+/// Waits before the next attempt, which the watchdog is not to take for one that lasts.
+fn wait_out<T>(
+    wait: Option<Duration>,
+    cx: &Context<'_>,
+    rest: &Draining<'_, T>,
+    shared: &Shared,
+    watched: Option<&Watched<'_>>,
+) {
+    let Some(wait) = wait else { return };
+    if let Some(watched) = watched {
+        let until = shared.now().saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+        watched.wait_until(until, cx.position(), 1 + rest.size_hint().0);
+    }
+    shared.pause(wait);
 }
 
 /// The item that a store is to store next, or again.
@@ -410,14 +429,14 @@ impl<T> Trying<T> {
         Some(item)
     }
 
-    /// Deals with an attempt that failed: waits until the item is to be stored again, or lets the policy decide.
+    /// Deals with an attempt that failed: says how long to wait until the item is to be stored again, or lets the policy
+    /// decide.
     fn settle<E: Into<BoxError>>(
         &mut self,
         policy: &Policy<'_, T, E>,
         cx: &mut Context<'_>,
-        shared: &Shared,
         cause: Cause<E>,
-    ) {
+    ) -> Option<Duration> {
         // Taken before user code is asked: should that unwind, the item is not tried again.
         let kept = self.kept.take();
         let wait = kept.as_ref().and_then(|_| policy.wait_after(self.attempt, &cause, cx.random()));
@@ -425,9 +444,12 @@ impl<T> Trying<T> {
             (Some(wait), Some(item)) => {
                 self.item = Some(item);
                 drop(cause);
-                shared.pause(wait);
+                Some(wait)
             }
-            (_, item) => policy.fail(cx, item, cause, self.attempt),
+            (_, item) => {
+                policy.fail(cx, item, cause, self.attempt);
+                None
+            }
         }
     }
 }

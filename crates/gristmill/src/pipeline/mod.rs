@@ -23,10 +23,11 @@ use crate::engine::{
 use crate::error::{BoxError, Error};
 use crate::limit::{ConcurrencyLimit, RateLimit};
 use crate::monitor::Monitor;
-use crate::op::{Each, Expand, Extracted, Guard, Guarded, Handle, Last, Operator, SharedPolicy, Then};
+use crate::op::{Each, Expand, Extracted, Guard, Guarded, Handle, Last, Operator, SharedPolicy, SharedShed, Then};
 use crate::policy::{OnError, Policy};
 use crate::report::{Kind, StageCell};
 use crate::retry::Retry;
+use crate::shed::Shed;
 use crate::source::Source;
 use crate::store::Outcome;
 use crate::watchdog::Watchdog;
@@ -109,7 +110,7 @@ impl Lineage {
 /// A pipeline that begins with a source's items.
 pub type Extraction<'env, T, E> = Pipeline<'env, Result<T, E>, Extracted<'env, T, E>>;
 /// A pipeline whose last stage runs on threads of its own, or serially.
-pub type Resumed<'env, T, U, E> = Pipeline<'env, U, Handle<U, SharedPolicy<'env, T, E>>>;
+pub type Resumed<'env, T, U, E> = Pipeline<'env, U, Handle<U, SharedPolicy<'env, T, U, E>>>;
 /// A pipeline after a fork or a merge.
 pub type Joined<'env, U> = Pipeline<'env, U, Handle<U, ()>>;
 /// A pipeline with one more per-item stage.
@@ -141,9 +142,10 @@ impl<'env, T: Send + 'env, E: Into<BoxError> + Send + 'env> Extraction<'env, T, 
         let mut lineage = Lineage::default();
         let name = lineage.name("extract");
         let (input_scale, output_scale) = source_scales::<S>();
+        let shed = SharedShed::default();
         Pipeline {
-            head: engine::source_head(source, name.clone()),
-            op: Extracted::new(name),
+            head: engine::source_head(source, name.clone(), Arc::clone(&shed)),
+            op: Extracted::new(name, shed),
             input_scale,
             output_scale,
             key_bits: None,
@@ -151,6 +153,21 @@ impl<'env, T: Send + 'env, E: Into<BoxError> + Send + 'env> Extraction<'env, T, 
             settings: Settings::default(),
             lineage,
         }
+    }
+
+    /// Lets items go when the pipeline is full, instead of letting the source wait for room: see [`Shed`].
+    ///
+    /// It is for a source with a thread of its own. One that never waits is asked only when there is room, so there is
+    /// nothing to shed, and the run is refused; put it into [`source::waiting`](crate::source::waiting) if it is live. Not to
+    /// be combined with a [checkpoint](Pipeline::checkpoint): a source that can give its items again can wait.
+    ///
+    /// # Default
+    ///
+    /// The source waits, and nothing is shed.
+    pub fn shed(mut self, shed: Shed<'env, T>) -> Self {
+        self.settings.refuse_zero("shed", shed.holding.unwrap_or(1));
+        self.op.set_shed(shed);
+        self
     }
 
     /// Keeps the order of items that have the same key; others may overtake them.
@@ -563,7 +580,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
         sealed.resume(handle, Scale::of_type(), move |head, input_scale, plan, scale, out| {
             let name = policy.lock().stage().to_owned();
             let mut each = Each::new(name.clone(), call);
-            each.adopt_policy(std::mem::replace(&mut policy.lock(), Policy::new(name)));
+            let fallback = policy.take_fallback();
+            each.adopt(std::mem::replace(&mut policy.lock(), Policy::new(name)), fallback);
             let inlet = if each.may_wait() {
                 BlockingNode::connect(Guarded::new(each), workers, scale, plan, out)
             } else {
@@ -906,6 +924,44 @@ impl<'env, In: Send + 'env, Op: Guard<'env, In>> Pipeline<'env, In, Op> {
         }
         let breaker = breaker.clone();
         self.guarded(|policy| policy.guards.breaker = Some(breaker))
+    }
+
+    /// A [`breaker`](Pipeline::breaker) for whose opening there is a fallback: while it lets no attempt of the stage before it
+    /// begin, an item waits for nothing and does not fail, but goes to `fallback`, and what that makes of it goes on in its
+    /// place.
+    ///
+    /// The fallback is called as the stage's function would be, on the same threads, in the same order. It is called once:
+    /// what it fails with, or its panic, is up to [`on_error`](Pipeline::on_error), without a retry. The breaker does not hear
+    /// of it, and rates and places do not hold for it. An item whose attempt has failed and that waits for its
+    /// [`retry`](Pipeline::retry) when the breaker opens goes to the fallback when it is due. The report counts with
+    /// [`fell_back`](crate::Totals::fell_back) what came of it. The breaker may be shared; the fallback is the stage's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use gristmill::prelude::*;
+    ///
+    /// let breaker = Breaker::new().window(5);
+    /// let report = Pipeline::extract(0..100u32)
+    ///     .try_map(|_| Err::<u32, _>("the service is down"))
+    ///     .breaker_or(&breaker, |item| Ok(item * 10)) // from a cache, say
+    ///     .on_error(OnError::skip())
+    ///     .ordered()
+    ///     .collect::<Vec<_>>()
+    ///     .run()?;
+    /// assert_eq!(report.totals().skipped + report.totals().fell_back, 100);
+    /// assert!(report.output.ends_with(&[970, 980, 990]));
+    /// # Ok::<(), gristmill::Error>(())
+    /// ```
+    pub fn breaker_or(
+        self,
+        breaker: &Breaker,
+        fallback: impl Fn(<Op as Last<'env>>::Failed) -> Result<Op::Out, <Op as Last<'env>>::Error> + Send + Sync + 'env,
+    ) -> Pipeline<'env, In, <Op as Guard<'env, In>>::Guarded> {
+        let mut pipeline = self.breaker(breaker);
+        pipeline.op.with_policy(|policy| policy.guards.falls_back = true);
+        pipeline.op.set_fallback(Box::new(fallback));
+        pipeline
     }
 
     /// Takes an attempt of the stage before it that lasts longer than this for failed: its result is dropped, and

@@ -30,8 +30,10 @@ pub struct StageCell {
     pub(crate) filtered: AtomicU64,
     pub(crate) skipped: AtomicU64,
     pub(crate) dead: AtomicU64,
+    pub(crate) shed: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) retried: AtomicU64,
+    pub(crate) fell_back: AtomicU64,
     pub(crate) busy_nanos: AtomicU64,
     pub(crate) blocked_nanos: AtomicU64,
     pub(crate) starved_nanos: AtomicU64,
@@ -56,8 +58,10 @@ impl StageCell {
             filtered: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             dead: AtomicU64::new(0),
+            shed: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             retried: AtomicU64::new(0),
+            fell_back: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
             blocked_nanos: AtomicU64::new(0),
             starved_nanos: AtomicU64::new(0),
@@ -90,8 +94,10 @@ impl StageCell {
             (&self.filtered, tally.filtered),
             (&self.skipped, tally.skipped),
             (&self.dead, tally.dead),
+            (&self.shed, tally.shed),
             (&self.lost, tally.lost),
             (&self.retried, tally.retried),
+            (&self.fell_back, tally.fell_back),
         ];
         for (counter, count) in pairs {
             if count > 0 {
@@ -111,9 +117,13 @@ pub struct Tally {
     pub(crate) filtered: u64,
     pub(crate) skipped: u64,
     pub(crate) dead: u64,
+    /// Of a source only.
+    pub(crate) shed: u64,
     pub(crate) lost: u64,
     /// Attempts beyond the first of an item.
     pub(crate) retried: u64,
+    /// Answered by a fallback.
+    pub(crate) fell_back: u64,
     /// Put aside inside the stage, and taken up again.
     pub(crate) aside: u64,
     pub(crate) resumed: u64,

@@ -60,7 +60,7 @@ pub struct Report<O = ()> {
 
 /// What one stage did. Counts are of items; times are added up over its workers.
 ///
-/// `items_in + expanded = items_out + combined + filtered + skipped + dead + lost` once the run is over.
+/// `items_in + expanded = items_out + combined + filtered + skipped + dead + shed + lost` once the run is over.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StageReport {
@@ -92,10 +92,14 @@ pub struct StageReport {
     pub skipped: u64,
     /// Items that failed and became dead letters.
     pub dead: u64,
+    /// Items that a source [let go of](crate::Shed), as there was no room for them.
+    pub shed: u64,
     /// Items that were inside when the run was aborted, and the one that made it abort.
     pub lost: u64,
     /// Attempts beyond the first of an item.
     pub retried: u64,
+    /// Items that a [fallback](crate::Pipeline::breaker_or) answered for, as the breaker was open.
+    pub fell_back: u64,
     /// Time in user code.
     pub busy: Duration,
     /// Time a source was refused, as the window or the budget was used up: what follows holds it back.
@@ -134,7 +138,7 @@ impl StageReport {
 }
 
 /// Where all items ended. The accounts balance:
-/// `extracted + expanded = stored + combined + filtered + skipped + dead + lost`.
+/// `extracted + expanded = stored + combined + filtered + skipped + dead + shed + lost`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
@@ -152,10 +156,14 @@ pub struct Totals {
     pub skipped: u64,
     /// What failed and became a dead letter.
     pub dead: u64,
+    /// What a source [let go of](crate::Shed), as there was no room for it; stored elsewhere or not.
+    pub shed: u64,
     /// What was in flight when the run was aborted; zero otherwise.
     pub lost: u64,
     /// Attempts beyond the first of an item; not part of the balance.
     pub retried: u64,
+    /// What a [fallback](crate::Pipeline::breaker_or) answered for; not part of the balance.
+    pub fell_back: u64,
 }
 
 impl Totals {
@@ -163,7 +171,7 @@ impl Totals {
     #[must_use]
     pub fn balance(&self) -> bool {
         self.extracted + self.expanded
-            == self.stored + self.combined + self.filtered + self.skipped + self.dead + self.lost
+            == self.stored + self.combined + self.filtered + self.skipped + self.dead + self.shed + self.lost
     }
 }
 
@@ -249,16 +257,18 @@ impl<O> Report<O> {
             totals.filtered += stage.filtered;
             totals.skipped += stage.skipped;
             totals.dead += stage.dead;
+            totals.shed += stage.shed;
             totals.lost += stage.lost;
             totals.retried += stage.retried;
+            totals.fell_back += stage.fell_back;
         }
         totals
     }
 
     /// Items a second, at the stage that most items entered: rows, say, where the source yields chunks and the store takes
-    /// batches.
+    /// batches. What was shed does not count.
     pub fn throughput(&self) -> f64 {
-        let most = self.stages.iter().map(|stage| stage.items_in).max().unwrap_or(0);
+        let most = self.stages.iter().map(|stage| stage.items_in.saturating_sub(stage.shed)).max().unwrap_or(0);
         rate(most, self.elapsed)
     }
 
@@ -294,8 +304,10 @@ fn read_stage(cell: &StageCell, elapsed: Duration) -> StageReport {
         filtered: cell.filtered.load(Relaxed),
         skipped: cell.skipped.load(Relaxed),
         dead: cell.dead.load(Relaxed),
+        shed: cell.shed.load(Relaxed),
         lost: cell.lost.load(Relaxed),
         retried: cell.retried.load(Relaxed),
+        fell_back: cell.fell_back.load(Relaxed),
         busy,
         blocked,
         // Stages with threads of their own measure how long they waited; the others were idle for the rest of the run.

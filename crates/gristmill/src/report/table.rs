@@ -1,22 +1,31 @@
 //! The report as a person reads it.
 
-use super::{Report, StageReport, Totals};
+use super::{Kind, Report, StageReport, Totals};
 use crate::weight::Bytes;
 use std::fmt;
 use std::time::Duration;
 
-const HEADINGS: [&str; 13] =
-    ["stage", "in", "out", "filtered", "skipped", "dead", "workers", "busy", "blocked", "starved", "p50", "p95", "p99"];
+const HEADINGS: [&str; 14] = [
+    "stage", "in", "out", "filtered", "skipped", "dead", "shed", "workers", "busy", "blocked", "starved", "p50", "p95",
+    "p99",
+];
+/// The column that is there only if something was shed.
+const SHED: usize = 6;
 
 impl<O> fmt::Display for Report<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: Vec<[String; 13]> = self.stages.iter().map(row).collect();
+        let sheds = self.stages.iter().any(|stage| stage.shed > 0);
+        let shown = |row: [String; 14]| -> Vec<String> {
+            row.into_iter().enumerate().filter(|(at, _)| sheds || *at != SHED).map(|(_, cell)| cell).collect()
+        };
+        let headings = shown(HEADINGS.map(String::from));
+        let rows: Vec<Vec<String>> = self.stages.iter().map(|stage| shown(row(stage))).collect();
         let width = |column: usize| {
             let cells = rows.iter().map(|row| row[column].chars().count());
-            cells.chain([HEADINGS[column].len()]).max().unwrap_or(0)
+            cells.chain([headings[column].len()]).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
-        write_row(f, &HEADINGS.map(String::from), &widths)?;
+        let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+        write_row(f, &headings, &widths)?;
         for row in &rows {
             write_row(f, row, &widths)?;
         }
@@ -49,7 +58,7 @@ impl fmt::Display for Mapped {
     }
 }
 
-fn write_row(f: &mut fmt::Formatter<'_>, cells: &[String; 13], widths: &[usize]) -> fmt::Result {
+fn write_row(f: &mut fmt::Formatter<'_>, cells: &[String], widths: &[usize]) -> fmt::Result {
     write!(f, "{:<width$}", cells[0], width = widths[0])?;
     for (cell, &width) in cells.iter().zip(widths).skip(1) {
         write!(f, "  {cell:>width$}")?;
@@ -57,7 +66,7 @@ fn write_row(f: &mut fmt::Formatter<'_>, cells: &[String; 13], widths: &[usize])
     writeln!(f)
 }
 
-fn row(stage: &StageReport) -> [String; 13] {
+fn row(stage: &StageReport) -> [String; 14] {
     let time = |duration: Duration| if stage.leads_segment { short(duration) } else { String::new() };
     let latency = |quantile: usize| match stage.latency[quantile] {
         Duration::ZERO => String::new(),
@@ -70,6 +79,7 @@ fn row(stage: &StageReport) -> [String; 13] {
         group(stage.filtered),
         group(stage.skipped),
         group(stage.dead),
+        if stage.kind == Kind::Extract { group(stage.shed) } else { String::new() },
         if stage.leads_segment { stage.workers.to_string() } else { String::new() },
         time(stage.busy),
         time(stage.blocked),
@@ -85,7 +95,8 @@ struct Sentence<'a>(&'a Totals);
 
 impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Totals { extracted, expanded, stored, combined, filtered, skipped, dead, lost, retried } = *self.0;
+        let Totals { extracted, expanded, stored, combined, filtered, skipped, dead, shed, lost, retried, fell_back } =
+            *self.0;
         let sum = |parts: &[(u64, &str)]| {
             let parts = parts.iter().enumerate().filter(|(at, (count, _))| *at == 0 || *count > 0);
             parts.map(|(_, (count, word))| format!("{} {word}", group(*count))).collect::<Vec<_>>().join(" + ")
@@ -97,10 +108,14 @@ impl fmt::Display for Sentence<'_> {
             (filtered, "filtered"),
             (skipped, "skipped"),
             (dead, "dead"),
+            (shed, "shed"),
             (lost, "lost"),
         ]);
         write!(f, "{left} {} {right}", if self.0.balance() { "=" } else { "→" })?;
-        if retried > 0 { write!(f, ", after {} retries", group(retried)) } else { Ok(()) }
+        if retried > 0 {
+            write!(f, ", after {} retries", group(retried))?;
+        }
+        if fell_back > 0 { write!(f, ", {} by a fallback", group(fell_back)) } else { Ok(()) }
     }
 }
 

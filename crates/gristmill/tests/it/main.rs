@@ -9,6 +9,7 @@ mod checkpoint;
 mod chunks;
 mod errors;
 #[cfg(target_os = "linux")]
+mod fallback;
 mod guard;
 mod lifecycle;
 mod limits;
@@ -18,8 +19,10 @@ mod report;
 mod retry;
 mod settings;
 mod shapes;
+mod shed;
 mod state;
 mod stop;
 mod support;
 mod timely;
 mod unwinding;
+mod waiting;

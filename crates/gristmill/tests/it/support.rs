@@ -66,7 +66,7 @@ pub fn assert_balanced<O>(report: &Report<O>) {
     for stage in report.stages.iter().filter(|_| report.dropped == 0) {
         assert_eq!(
             stage.items_in + stage.expanded,
-            stage.items_out + stage.combined + stage.filtered + stage.failed(),
+            stage.items_out + stage.combined + stage.filtered + stage.shed + stage.failed(),
             "{stage:?}"
         );
     }
