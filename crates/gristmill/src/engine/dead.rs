@@ -84,7 +84,7 @@ impl<T: Send, E: Send> DeadLane<T, E> for DeadQueue<T, E> {
     fn has_room(&self, most: usize, patience: Duration) -> bool {
         let mut state = self.state.lock();
         if state.due.len() >= most && !patience.is_zero() {
-            self.room.wait_for(&mut state, patience);
+            (state, _) = self.room.wait_for(state, patience);
         }
         state.due.len() < most
     }
@@ -125,7 +125,7 @@ impl<T, E> DeadQueue<T, E> {
         let mut waited = false;
         loop {
             if let Some(next) = state.due.pop_front() {
-                self.room.notify_one();
+                self.room.notify_all();
                 return next;
             }
             if state.closed {
