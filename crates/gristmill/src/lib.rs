@@ -84,6 +84,7 @@ mod limit;
 mod monitor;
 mod op;
 mod pipeline;
+mod places;
 mod policy;
 mod random;
 mod report;

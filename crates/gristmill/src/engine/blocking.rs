@@ -4,13 +4,17 @@
 //! themselves, a few at a time when they are quick and one at a time when they are slow, and whoever finishes the last of
 //! them puts the results together in the order of the items and hands the morsel on.
 //!
-//! A share of which something was put aside (see [`aside`](super::aside)) is parked, and its thread is free for others. The
-//! thread that finds it due takes it up; a tick wakes one that sleeps.
+//! A share of which something was put aside (see [`aside`](super::aside)) is parked, and its thread is free for others.
+//! Threads look for what is due first, and then for new items. One of those that sleep sleeps only until the next is due:
+//! it has set the *alarm*. Who takes something up rings if the next is due as well, or if nobody sleeps with an alarm any
+//! more. What waits for a place is called by who gives one back, through the [`Bell`]; a tick looks as well.
 
 use super::Driver;
-use super::aside::{Parked, Progress, Waiting};
+use super::aside::{NEVER, Progress, Waiting};
+use super::bell::Bell;
 use super::context::Context;
 use super::gate::Permit;
+use super::lot::{Lot, Parkable, Rank};
 use super::morsel::{Draining, Morsel, Origin};
 use super::plan::{AnyInlet, Inlet, Node, Plan, Step};
 use super::segment::Runner;
@@ -18,8 +22,8 @@ use super::shared::Shared;
 use super::task::{Task, Turned};
 use crate::op::Operator;
 use crate::weight::Scale;
-use parking_lot::{Condvar, Mutex};
-use std::collections::{BinaryHeap, VecDeque};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -32,7 +36,7 @@ pub(crate) struct BlockingNode<'env, In, Op: Operator<'env, In>> {
     runner: Runner<'env, In, Op>,
     threads: usize,
     state: Mutex<State<'env, In, Op>>,
-    arrival: Condvar,
+    bell: Arc<Bell>,
     out: AnyInlet<'env, Op::Out>,
     over: AtomicBool,
 }
@@ -40,7 +44,12 @@ pub(crate) struct BlockingNode<'env, In, Op: Operator<'env, In>> {
 struct State<'env, In, Op: Operator<'env, In>> {
     jobs: VecDeque<Job<'env, In, Op>>,
     /// Shares of which something was put aside.
-    parked: BinaryHeap<Parked<Unfinished<'env, In, Op>>>,
+    parked: Lot<Unfinished<'env, In, Op>>,
+    /// When a thread that sleeps looks at what is parked.
+    alarm: u64,
+    asleep: usize,
+    /// Since when there has always been somebody in line, or a new item behind: they may have what of a rate came meanwhile.
+    backlog_since: u64,
     /// Morsels whose items are not all done.
     open: usize,
     closed: bool,
@@ -58,6 +67,7 @@ struct Job<'env, In, Op: Operator<'env, In>> {
 struct Share<'env, In, Op: Operator<'env, In>> {
     items: Vec<In>,
     first: usize,
+    since: u64,
     assembly: Arc<Assembly<'env, In, Op>>,
 }
 
@@ -74,6 +84,7 @@ struct Assembly<'env, In, Op: Operator<'env, In>> {
     /// The emptied morsel, for all it carries but the items.
     morsel: Mutex<Option<Morsel<In>>>,
     positions: Origin,
+    seq: u64,
     /// The morsel's slot, and what an item of it weighed.
     permit: Permit,
     item_bytes: usize,
@@ -134,11 +145,89 @@ impl<Out> Part<Out> {
 }
 
 impl<'env, In: Send + 'env, Op: Operator<'env, In>> State<'env, In, Op> {
-    /// Whether the first of what is parked may be taken up: it is due, or what it waits for is there.
+    /// Whether something parked may be taken up: it is due, or what it waits for is there.
     fn is_due(&self, node: &BlockingNode<'env, In, Op>) -> bool {
-        self.parked
-            .peek()
-            .is_some_and(|first| first.due <= node.shared.now() || node.runner.may_enter(&first.what.progress.waiting))
+        !self.parked.is_empty() && self.parked.is_due(node.shared.now(), |waiting| node.runner.may_enter(waiting))
+    }
+
+    fn take_due(&mut self, node: &BlockingNode<'env, In, Op>) -> Option<Unfinished<'env, In, Op>> {
+        if self.parked.is_empty() {
+            return None;
+        }
+        self.parked.take(node.shared.now(), |waiting| node.runner.may_enter(waiting))
+    }
+
+    /// The next few items of the first morsel that has any left.
+    fn take_share(&mut self, node: &BlockingNode<'env, In, Op>) -> Option<Share<'env, In, Op>> {
+        let job = self.jobs.front_mut()?;
+        let first = job.next;
+        let most = node.share_of(job.rest.len());
+        let items: Vec<In> = job.rest.by_ref().take(most).collect();
+        job.next += items.len();
+        let assembly = Arc::clone(&job.assembly);
+        if job.rest.len() == 0 {
+            self.jobs.pop_front();
+        }
+        Some(Share { items, first, since: self.backlog_since, assembly })
+    }
+
+    /// The next thing to do. While others stand in line new items would stand behind them, so they stay where they are.
+    fn find(&mut self, node: &BlockingNode<'env, In, Op>) -> Option<Taken<'env, In, Op>> {
+        if Op::DEFERS {
+            if let Some(due) = self.take_due(node) {
+                return Some(Taken::Unfinished(due));
+            }
+            if self.parked.has_line() {
+                return None;
+            }
+        }
+        let share = self.take_share(node);
+        if share.is_none() {
+            self.backlog_since = NEVER;
+        }
+        share.map(Taken::Share)
+    }
+
+    /// How many of the threads that sleep have something to do, or will before a tick would find it.
+    fn wanted(&self, node: &BlockingNode<'env, In, Op>) -> usize {
+        if self.asleep == 0 || (self.parked.is_empty() && self.jobs.is_empty()) {
+            return 0;
+        }
+        let soon = node.shared.now().saturating_add(node.shared.tick_interval().as_nanos() as u64);
+        let room = node.runner.room().min(self.asleep);
+        let first = self.is_due(node) || (self.alarm == NEVER && self.parked.due() < soon);
+        if self.parked.has_line() { usize::from(first) } else { room.min(self.new_items()).max(usize::from(first)) }
+    }
+
+    /// New items, as far as it takes to keep all threads busy.
+    fn new_items(&self) -> usize {
+        match self.jobs.len() {
+            0 => 0,
+            1 => self.jobs[0].rest.len(),
+            _ => usize::MAX,
+        }
+    }
+
+    /// How long a thread may sleep; sets the alarm if something is due before.
+    fn sleep_for(&mut self, node: &BlockingNode<'env, In, Op>, patience: Duration) -> Duration {
+        let due = self.parked.due();
+        if due >= self.alarm {
+            return patience;
+        }
+        self.alarm = due;
+        patience.min(Duration::from_nanos(due.saturating_sub(node.shared.now())))
+    }
+}
+
+impl<'env, In, Op: Operator<'env, In>> Parkable for Unfinished<'env, In, Op> {
+    type Waiting = Op::Waiting;
+
+    fn waiting(&self) -> &Op::Waiting {
+        &self.progress.waiting
+    }
+
+    fn rank(&self) -> Rank {
+        (self.assembly.seq, self.first)
     }
 }
 
@@ -165,7 +254,10 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         out: AnyInlet<'env, Op::Out>,
     ) -> AnyInlet<'env, In> {
         let mut cells = Vec::new();
+        let bell = Arc::new(Bell::new());
+        plan.bell = Some(Arc::clone(&bell));
         op.open(plan, &mut cells);
+        plan.bell = None;
         let segment = plan.segment();
         for (at, cell) in cells.iter_mut().enumerate() {
             (cell.segment, cell.workers, cell.leads, cell.own_threads) = (segment, threads, at == 0, true);
@@ -179,12 +271,15 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
             threads,
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
-                parked: BinaryHeap::new(),
+                parked: Lot::new(),
+                alarm: NEVER,
+                asleep: 0,
+                backlog_since: NEVER,
                 open: 0,
                 closed: false,
                 finished: false,
             }),
-            arrival: Condvar::new(),
+            bell,
             out,
             over: AtomicBool::new(false),
         });
@@ -202,35 +297,33 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
 
     /// Waits for something that is due, or for the next few items.
     fn take(&self, patience: Duration) -> Taken<'env, In, Op> {
-        let mut state = self.state.lock();
-        let mut waited = false;
+        let mut patience = Some(patience);
         loop {
+            let seen = self.bell.seen();
             if self.over.load(Ordering::Acquire) || self.shared.is_stopped() {
                 return Taken::Over;
             }
-            if Op::DEFERS && state.is_due(self) {
-                let first = state.parked.pop();
-                if state.is_due(self) {
-                    self.arrival.notify_one();
+            let mut state = self.state.lock();
+            if let Some(found) = state.find(self) {
+                let wanted = if Op::DEFERS { state.wanted(self) } else { 0 };
+                drop(state);
+                if wanted > 0 {
+                    self.bell.ring(wanted);
                 }
-                return first.map_or(Taken::Nothing, |first| Taken::Unfinished(first.what));
+                return found;
             }
-            if let Some(job) = state.jobs.front_mut() {
-                let first = job.next;
-                let most = self.share_of(job.rest.len());
-                let items: Vec<In> = job.rest.by_ref().take(most).collect();
-                job.next += items.len();
-                let assembly = Arc::clone(&job.assembly);
-                if job.rest.len() == 0 {
-                    state.jobs.pop_front();
-                }
-                return Taken::Share(Share { items, first, assembly });
+            let Some(longest) = patience.take() else { return Taken::Nothing };
+            state.asleep += 1;
+            let sleep = state.sleep_for(self, longest);
+            let alarm = state.alarm;
+            drop(state);
+            self.bell.wait(seen, sleep);
+            let mut state = self.state.lock();
+            state.asleep -= 1;
+            // Who had set the alarm is awake.
+            if sleep < longest && state.alarm == alarm {
+                state.alarm = NEVER;
             }
-            if waited {
-                return Taken::Nothing;
-            }
-            self.arrival.wait_for(&mut state, patience);
-            waited = true;
         }
     }
 
@@ -240,7 +333,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
     }
 
     fn process(&self, share: Share<'env, In, Op>, began: u64, driver: Driver<'_, 'env>) {
-        let Share { mut items, first, assembly } = share;
+        let Share { mut items, first, since, assembly } = share;
         let Some(mut worker) = self.runner.hire() else {
             self.shared.lost.fetch_add(items.len() as u64, Ordering::Relaxed);
             return;
@@ -252,7 +345,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         let positions = assembly.positions.part(first, taken);
         let mut rest = Draining::new(&mut items, &self.shared);
         let tallies = &mut worker.tallies;
-        let mut cx = Context::new(tallies, &positions, &self.shared, &assembly.permit, assembly.item_bytes);
+        let mut cx =
+            Context::new(tallies, &positions, &self.shared, &assembly.permit, assembly.item_bytes).since(since);
         let entered = self.runner.run_items(&mut worker.state, &mut cx, &mut rest, &mut out, &mut origin);
         drop(watched);
         let splices = cx.into_splices();
@@ -292,8 +386,11 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
 
     /// Sets a share aside until something of it is due.
     fn park(&self, unfinished: Unfinished<'env, In, Op>) {
-        let due = unfinished.progress.waiting.due();
-        self.state.lock().parked.push(Parked { due, what: unfinished });
+        let mut state = self.state.lock();
+        state.parked.park(unfinished);
+        if state.backlog_since == NEVER && state.parked.has_line() {
+            state.backlog_since = self.shared.now();
+        }
     }
 
     fn put_together(
@@ -363,6 +460,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Inlet<'env, In> for Blocking
         let items = rest.len();
         let assembly = Assembly {
             positions: std::mem::take(&mut morsel.origin),
+            seq: morsel.seq,
             permit: morsel.permit.share(0),
             item_bytes,
             parts: Mutex::new(Parts { done: Vec::new(), left: items }),
@@ -373,9 +471,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Inlet<'env, In> for Blocking
         state.open += 1;
         state.jobs.push_back(Job { rest, next: 0, assembly: Arc::new(assembly) });
         drop(state);
-        (0..items.min(self.threads)).for_each(|_| {
-            self.arrival.notify_one();
-        });
+        self.bell.ring(items.min(self.threads));
     }
 
     fn close(&self, driver: Driver<'_, 'env>) {
@@ -392,12 +488,11 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for BlockingNode<
     fn tick(&self, _: Driver<'_, 'env>) {
         if Op::DEFERS && self.state.lock().is_due(self) {
             // Who takes up the first wakes another if there is more.
-            self.arrival.notify_one();
+            self.bell.ring(1);
         }
     }
 
     fn wake(&self) {
-        drop(self.state.lock());
-        self.arrival.notify_all();
+        self.bell.ring_all();
     }
 }

@@ -28,6 +28,7 @@
 mod aside;
 mod barrier;
 mod batch;
+mod bell;
 mod blocking;
 mod clock;
 mod context;
@@ -38,6 +39,7 @@ mod fold;
 mod fork;
 mod funnel;
 mod gate;
+mod lot;
 mod merge;
 #[cfg(all(test, loom))]
 mod models;
@@ -60,6 +62,7 @@ pub use plan::{Inlet, Plan};
 pub(crate) use aside::{Entry, Hole};
 pub(crate) use barrier::{CheckpointError, Seat};
 pub(crate) use batch::{BatchLimits, Batcher, batch_scale};
+pub(crate) use bell::{Bell, Caller};
 pub(crate) use blocking::BlockingNode;
 pub(crate) use clock::Clock;
 pub(crate) use feed::{Feed, source_head};
@@ -208,10 +211,11 @@ impl<'env> Driver<'_, 'env> {
         }
     }
 
-    /// Wakes those whom the gate has refused, if something was given back since. To be called after permits may have
-    /// been dropped.
+    /// Wakes those whom the gate has refused, if something was given back since, and workers that were called. To be called
+    /// after permits may have been dropped, or places given back.
     pub(crate) fn settle(&self) {
-        if self.engine.shared.gate.take_freed() {
+        let shared = &self.engine.shared;
+        if shared.gate.take_freed() | shared.take_call() {
             self.notify();
         }
     }
