@@ -21,7 +21,7 @@
 //!
 //! - No more places are taken than the limit, but for those that were when it was lowered.
 //! - No wake-up is lost: mark and count are in one word, so whoever gives a place back after the mark was set sees it and
-//!    calls; and who lines up after the place was given back finds it free in step 1.
+//!   calls; and who lines up after the place was given back finds it free in step 1.
 //! - Nobody starves: a stage in the line moves up whenever another takes a place, and none can take one past it.
 //!
 //! # The race that almost was

@@ -152,3 +152,88 @@ impl Period {
         self.began
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    const TICK: u64 = 1_000_000;
+
+    /// A stage whose calls wait 5 ms each for a service that so many calls at once get along with; with more, each takes
+    /// longer. `offered` is how many items a second there are for it at most.
+    struct Service {
+        bears: f64,
+        offered: f64,
+        noise: f64,
+    }
+
+    impl Service {
+        fn pass(&self, workers: usize) -> f64 {
+            (workers as f64).min(self.bears) / 0.005
+        }
+
+        /// Plays so many seconds, and returns how many threads there were at each tick.
+        fn play(&self, tuner: &mut Tuner, mut workers: usize, seconds: u64) -> Vec<usize> {
+            let mut random = Random::new(7);
+            let mut done = 0.0;
+            let mut numbers = Vec::new();
+            for tick in 0..seconds * 1_000 {
+                let most = self.pass(workers);
+                let noise = 1.0 + self.noise * (random.below(2_001) as f64 / 1_000.0 - 1.0);
+                done += most.min(self.offered) * noise / 1_000.0;
+                let busy = (workers as f64 * (self.offered / most).min(1.0)).ceil() as usize;
+                let queued = self.offered > most;
+                let look = Look { now: tick * TICK, workers, busy, queued, done: done as u64 };
+                workers = tuner.look(look);
+                numbers.push(workers);
+            }
+            numbers
+        }
+    }
+
+    fn mean(numbers: &[usize]) -> f64 {
+        numbers.iter().sum::<usize>() as f64 / numbers.len() as f64
+    }
+
+    #[test]
+    fn it_finds_what_a_service_bears_and_stays_there() {
+        for bears in [3.0, 12.0, 40.0] {
+            let service = Service { bears, offered: f64::INFINITY, noise: 0.05 };
+            let numbers = service.play(&mut Tuner::new(Bounds { least: 1, most: 64 }), 1, 60);
+            let settled = &numbers[20_000..];
+            let mean = mean(settled);
+            assert!((0.75 * bears..=1.6 * bears).contains(&mean), "{bears}: {mean}");
+            let changes = settled.windows(2).filter(|pair| pair[0] != pair[1]).count();
+            assert!(changes < 80, "{changes} changes in 40 seconds");
+        }
+    }
+
+    #[test]
+    fn it_takes_all_that_help_and_no_more_than_are_allowed() {
+        let service = Service { bears: 1e9, offered: f64::INFINITY, noise: 0.05 };
+        let numbers = service.play(&mut Tuner::new(Bounds { least: 2, most: 24 }), 2, 30);
+        assert!(numbers.iter().all(|number| (2..=24).contains(number)));
+        assert!(mean(&numbers[5_000..]) > 22.0, "{}", mean(&numbers[5_000..]));
+    }
+
+    #[test]
+    fn it_takes_away_those_that_have_nothing_to_do() {
+        // 1,000 items a second keep five threads busy.
+        let service = Service { bears: 1e9, offered: 1_000.0, noise: 0.05 };
+        let numbers = service.play(&mut Tuner::new(Bounds { least: 1, most: 64 }), 48, 20);
+        assert!((5.0..8.0).contains(&mean(&numbers[10_000..])), "{}", mean(&numbers[10_000..]));
+    }
+
+    #[test]
+    fn it_follows_a_service_that_changes() {
+        let mut tuner = Tuner::new(Bounds { least: 1, most: 64 });
+        let service = |bears| Service { bears, offered: f64::INFINITY, noise: 0.05 };
+        let many = service(40.0).play(&mut tuner, 1, 30);
+        // The service's clock and count begin anew.
+        tuner.period = Period::default();
+        let fewer = service(8.0).play(&mut tuner, many[many.len() - 1], 120);
+        let last = mean(&fewer[fewer.len() - 20_000..]);
+        assert!((6.0..16.0).contains(&last), "{last}");
+    }
+}

@@ -4,6 +4,16 @@
 //! themselves, a few at a time when they are quick and one at a time when they are slow, and whoever finishes the last of
 //! them puts the results together in the order of the items and hands the morsel on.
 //!
+//! # How many threads
+//!
+//! [`Workers`] says how many are wanted, and may say something else at any time. A thread looks whether it is wanted before it
+//! takes something, never in between. Those with the highest numbers are not wanted first: they *rest*, at a bell of their own, so
+//! that nobody who has work to hand out wakes them instead of another. Before it rests a thread rings once, as it may have been
+//! woken for something. A tick wakes those that are wanted again; the caller of `run` starts those that never were, the next
+//! time it looks after the run.
+//!
+//! # What waits
+//!
 //! A share of which something was put aside (see [`aside`](super::aside)) is parked, and its thread is free for others.
 //! Threads look for what is due first, and then for new items. One of those that sleep sleeps only until the next is due:
 //! it has set the *alarm*. Who takes something up rings if the next is due as well, or if nobody sleeps with an alarm any
@@ -21,11 +31,14 @@ use super::segment::Runner;
 use super::shared::Shared;
 use super::task::{Task, Turned};
 use crate::op::Operator;
+use crate::report::Workforce;
+use crate::tuner::{Look, Tuner};
 use crate::weight::Scale;
+use crate::workers::Workers;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A thread takes so much work at a time.
@@ -34,7 +47,16 @@ const SHARE_NANOS: u64 = 20_000;
 pub(crate) struct BlockingNode<'env, In, Op: Operator<'env, In>> {
     shared: Arc<Shared>,
     runner: Runner<'env, In, Op>,
-    threads: usize,
+    /// How many threads are wanted, the most that there can be, and how many have been started.
+    workers: Workers,
+    most: usize,
+    started: AtomicUsize,
+    /// For those that are not wanted at the moment.
+    rest: Bell,
+    /// Threads that are in a call, and items that have left.
+    busy: AtomicUsize,
+    done: AtomicU64,
+    control: Mutex<Control>,
     state: Mutex<State<'env, In, Op>>,
     bell: Arc<Bell>,
     out: AnyInlet<'env, Op::Out>,
@@ -105,7 +127,20 @@ struct Part<Out> {
 }
 
 /// One of the threads of a blocking stage.
-struct Hand<'env, In, Op: Operator<'env, In>>(Arc<BlockingNode<'env, In, Op>>);
+struct Hand<'env, In, Op: Operator<'env, In>> {
+    node: Arc<BlockingNode<'env, In, Op>>,
+    number: usize,
+    begun: bool,
+    resting: bool,
+}
+
+/// What is known at a tick of the number of threads.
+struct Control {
+    /// What those that rest, and the report, were told.
+    wanted: usize,
+    present: usize,
+    tuner: Option<Tuner>,
+}
 
 /// What a thread finds to do.
 enum Taken<'env, In, Op: Operator<'env, In>> {
@@ -119,12 +154,20 @@ enum Taken<'env, In, Op: Operator<'env, In>> {
 
 impl<'env, In: Send + 'env, Op: Operator<'env, In>> Task<'env> for Hand<'env, In, Op> {
     fn turn(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
-        let Hand(node) = self;
+        if !std::mem::replace(&mut self.begun, true) {
+            self.node.started.fetch_add(1, Ordering::Relaxed);
+        }
+        if !self.is_wanted() {
+            return self.rest(patience);
+        }
+        self.resting = false;
+        let node = &self.node;
         let waited_from = node.shared.now();
-        let taken = node.take(patience);
+        let taken = node.take(self.number, patience);
         let began = node.shared.now();
         if let Taken::Share(_) | Taken::Unfinished(_) = &taken {
             node.runner.lead().starved_nanos.fetch_add(began - waited_from, Ordering::Relaxed);
+            node.busy.fetch_add(1, Ordering::Relaxed);
         }
         match taken {
             Taken::Share(share) => node.process(share, began, driver),
@@ -132,8 +175,33 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Task<'env> for Hand<'env, In
             Taken::Nothing => return Turned::Idle,
             Taken::Over => return Turned::Ended,
         }
+        node.busy.fetch_sub(1, Ordering::Relaxed);
         driver.settle();
         Turned::Worked
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.number < self.node.threads()
+    }
+}
+
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> Hand<'env, In, Op> {
+    /// Sleeps until it is wanted again, or the run is over.
+    fn rest(&mut self, patience: Duration) -> Turned {
+        let node = &self.node;
+        let seen = node.rest.seen();
+        if node.is_over() {
+            return Turned::Ended;
+        }
+        if self.number < node.threads() {
+            return Turned::Idle;
+        }
+        if !std::mem::replace(&mut self.resting, true) {
+            // It may have been woken for something, or have given back a place that others of the stage wait for.
+            node.bell.ring(1);
+        }
+        node.rest.wait(seen, patience);
+        Turned::Idle
     }
 }
 
@@ -194,7 +262,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> State<'env, In, Op> {
             return 0;
         }
         let soon = node.shared.now().saturating_add(node.shared.tick_interval().as_nanos() as u64);
-        let room = node.runner.room().min(self.asleep);
+        // One at least, who stands in line if there is no room, so that the stage is called when there is.
+        let room = node.runner.room().clamp(1, self.asleep);
         let first = self.is_due(node) || (self.alarm == NEVER && self.parked.due() < soon);
         if self.parked.has_line() { usize::from(first) } else { room.min(self.new_items()).max(usize::from(first)) }
     }
@@ -248,7 +317,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
     /// Makes the stage and its threads; what is returned is its inlet.
     pub(crate) fn connect(
         mut op: Op,
-        threads: usize,
+        workers: Workers,
         scale: Scale<'env, Op::Out>,
         plan: &mut Plan<'env>,
         out: AnyInlet<'env, Op::Out>,
@@ -259,8 +328,11 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         op.open(plan, &mut cells);
         plan.bell = None;
         let segment = plan.segment();
+        let most = workers.most();
+        let threads = workers.get().clamp(1, most);
         for (at, cell) in cells.iter_mut().enumerate() {
-            (cell.segment, cell.workers, cell.leads, cell.own_threads) = (segment, threads, at == 0, true);
+            (cell.segment, cell.workers, cell.leads, cell.own_threads) =
+                (segment, Workforce::new(threads), at == 0, true);
         }
         let cells = plan.add_stages(cells);
         let name = cells.first().map_or_else(String::new, |cell| cell.name.clone());
@@ -268,7 +340,13 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         let node = Arc::new(BlockingNode {
             runner: Runner::new(op, cells, false, scale, plan),
             shared: Arc::clone(&plan.shared),
-            threads,
+            control: Mutex::new(Control { wanted: threads, present: threads, tuner: workers.bounds().map(Tuner::new) }),
+            workers,
+            most,
+            started: AtomicUsize::new(threads),
+            rest: Bell::new(),
+            busy: AtomicUsize::new(0),
+            done: AtomicU64::new(0),
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
                 parked: Lot::new(),
@@ -284,8 +362,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
             over: AtomicBool::new(false),
         });
         plan.nodes.push(Arc::clone(&node) as Arc<dyn Node<'env> + 'env>);
-        for number in 0..threads {
-            plan.add_task(format!("{name}-{number}"), Hand(Arc::clone(&node)));
+        for number in 0..most {
+            let hand = Hand { node: Arc::clone(&node), number, begun: number < threads, resting: false };
+            plan.add_task(format!("{name}-{number}"), hand);
         }
         let ending = Arc::clone(&node);
         plan.endings.push(Box::new(move |outcome| {
@@ -295,13 +374,16 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         node
     }
 
-    /// Waits for something that is due, or for the next few items.
-    fn take(&self, patience: Duration) -> Taken<'env, In, Op> {
+    /// Waits for something that is due, or for the next few items, on a thread that is wanted.
+    fn take(&self, number: usize, patience: Duration) -> Taken<'env, In, Op> {
         let mut patience = Some(patience);
         loop {
             let seen = self.bell.seen();
-            if self.over.load(Ordering::Acquire) || self.shared.is_stopped() {
+            if self.is_over() {
                 return Taken::Over;
+            }
+            if number >= self.threads() {
+                return Taken::Nothing;
             }
             let mut state = self.state.lock();
             if let Some(found) = state.find(self) {
@@ -327,9 +409,19 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire) || self.shared.is_stopped()
+    }
+
+    /// How many threads are wanted.
+    fn threads(&self) -> usize {
+        self.workers.get().clamp(1, self.most)
+    }
+
     fn share_of(&self, items: usize) -> usize {
-        let quick = self.runner.cost.share(SHARE_NANOS, self.threads);
-        quick.min(items.div_ceil(self.threads)).max(1)
+        let threads = self.threads();
+        let quick = self.runner.cost.share(SHARE_NANOS, threads);
+        quick.min(items.div_ceil(threads)).max(1)
     }
 
     fn process(&self, share: Share<'env, In, Op>, began: u64, driver: Driver<'_, 'env>) {
@@ -356,7 +448,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         self.runner.lead().busy_nanos.fetch_add(took, Ordering::Relaxed);
         // Several threads share the work, so an item costs the pipeline less than it costs a thread.
         if let Some(queue) = waiting.queue(began + took) {
-            self.runner.cost.learn((took / self.threads as u64).saturating_add(queue), taken as u64);
+            self.runner.cost.learn((took / self.threads() as u64).saturating_add(queue), taken as u64);
         }
         if Op::DEFERS && waiting.len() > 0 {
             let progress = self.runner.progress(out, origin, positions, waiting, splices);
@@ -400,6 +492,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         taken: usize,
         driver: Driver<'_, 'env>,
     ) {
+        self.done.fetch_add(taken as u64, Ordering::Relaxed);
         let mut parts = assembly.parts.lock();
         parts.done.push(part);
         parts.left -= taken;
@@ -418,6 +511,30 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         }
         self.state.lock().open -= 1;
         self.finish_if_done(driver);
+    }
+
+    /// Lets the tuner look, and tells those that rest, and the report, if the number of threads has changed.
+    fn look_after_threads(&self) {
+        let Some(mut control) = self.control.try_lock() else { return };
+        let now = self.shared.now();
+        if let Some(tuner) = &mut control.tuner {
+            let state = self.state.lock();
+            let queued = !state.jobs.is_empty() && !state.parked.has_line();
+            drop(state);
+            let (workers, busy) = (self.threads(), self.busy.load(Ordering::Relaxed));
+            let next = tuner.look(Look { now, workers, busy, queued, done: self.done.load(Ordering::Relaxed) });
+            if next != workers {
+                self.workers.set(next);
+            }
+        }
+        let wanted = self.threads();
+        if wanted > std::mem::replace(&mut control.wanted, wanted) {
+            self.rest.ring_all();
+        }
+        let present = wanted.min(self.started.load(Ordering::Relaxed));
+        if present != std::mem::replace(&mut control.present, present) {
+            self.runner.lead().workers.set(present, now);
+        }
     }
 
     fn finish_if_done(&self, driver: Driver<'_, 'env>) {
@@ -470,8 +587,12 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Inlet<'env, In> for Blocking
         let mut state = self.state.lock();
         state.open += 1;
         state.jobs.push_back(Job { rest, next: 0, assembly: Arc::new(assembly) });
+        // Those behind others in line are looked at when it is their turn.
+        let behind = Op::DEFERS && state.parked.has_line();
         drop(state);
-        self.bell.ring(items.min(self.threads));
+        if !behind {
+            self.bell.ring(items.min(self.threads()));
+        }
     }
 
     fn close(&self, driver: Driver<'_, 'env>) {
@@ -490,9 +611,11 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for BlockingNode<
             // Who takes up the first wakes another if there is more.
             self.bell.ring(1);
         }
+        self.look_after_threads();
     }
 
     fn wake(&self) {
         self.bell.ring_all();
+        self.rest.ring_all();
     }
 }

@@ -31,7 +31,7 @@ use super::shared::Shared;
 use super::{Driver, Head};
 use crate::error::{Error, panic_message};
 use crate::op::Operator;
-use crate::report::{StageCell, Tally};
+use crate::report::{StageCell, Tally, Workforce};
 use crate::store::Outcome;
 use crate::weight::Scale;
 use parking_lot::Mutex;
@@ -212,7 +212,7 @@ fn number_stages<'env>(
     let numbered = cells.into_iter().enumerate().map(|(at, mut cell)| {
         let is_source = at == 0 && has_feed;
         cell.segment = source.filter(|_| is_source).unwrap_or(segment);
-        cell.workers = if is_source { 1 } else { limit };
+        cell.workers = Workforce::new(if is_source { 1 } else { limit });
         cell.leads = at == 0 || (at == 1 && has_feed);
         cell
     });

@@ -1,8 +1,8 @@
 //! The one door to locks and atomics, so that a model checker can stand behind it.
 //!
-//! The parts of the engine that synchronize ([`crew`](super::crew), [`gate`](super::gate), [`funnel`](super::funnel)), and
-//! the limits that stages share, take what they need from here. An ordinary build gets parking_lot and std; `--cfg loom` gets the same names on top
-//! of loom, which tries every interleaving.
+//! The parts of the engine that synchronize ([`crew`](super::crew), [`gate`](super::gate), [`funnel`](super::funnel),
+//! [`bell`](super::bell)), and the limits that stages share, take what they need from here. An ordinary build gets
+//! parking_lot and std; `--cfg loom` gets the same names on top of loom, which tries every interleaving.
 
 #[cfg(loom)]
 pub(crate) use self::model::{AtomicU64, Condvar, Mutex, MutexGuard};

@@ -7,12 +7,15 @@
 mod budget;
 mod checkpoint;
 mod chunks;
+mod control;
 mod errors;
 #[cfg(target_os = "linux")]
 mod guard;
 mod lifecycle;
 mod limits;
 mod order;
+#[cfg(all(target_os = "linux", feature = "pin"))]
+mod pin;
 mod pools;
 mod report;
 mod retry;
