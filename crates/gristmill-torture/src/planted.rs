@@ -57,6 +57,20 @@ impl CaughtBy {
 /// The changes.
 pub const PLANTS: &[Plant] = &[
     Plant {
+        name: "places: whoever gives one back calls nobody",
+        file: "places.rs",
+        from: "        if self.word.fetch_sub(1, Ordering::AcqRel) & WAITING != 0 {\n            self.call(own);",
+        to: "        if self.word.fetch_sub(1, Ordering::AcqRel) & WAITING == 0 {\n            self.call(own);",
+        caught_by: CaughtBy::Model("two_stages_get_their_places"),
+    },
+    Plant {
+        name: "places: who lines up does not say so",
+        file: "places.rs",
+        from: "        self.word.fetch_or(WAITING, Ordering::AcqRel);",
+        to: "",
+        caught_by: CaughtBy::Model("two_stages_get_their_places"),
+    },
+    Plant {
         name: "order: morsels leave the funnel as they come",
         file: "engine/funnel.rs",
         from: "Order::Source => Waiting::Source { next: 0, slots: VecDeque::new() },",

@@ -1,8 +1,10 @@
 //! What stands before an attempt, in this order: deadline, breaker, limits. Retry and policy come after it.
 
 use crate::breaker::{Answer, Breaker, Ticket};
-use crate::limit::{ConcurrencyLimit, RateLimit};
+use crate::engine::Caller;
+use crate::limit::{ConcurrencyLimit, InLine, RateLimit};
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The guards of a stage.
@@ -21,14 +23,12 @@ pub(crate) struct Guards {
 pub(crate) enum Refusal {
     /// Ask again then.
     Until(u64),
-    /// Ask again when somebody has left, or then.
-    Full(u64),
+    /// All places are taken: line up, and ask again when called.
+    Full,
     /// The breaker is open, and fails fast, or there is a fallback.
     Open,
 }
 
-/// How often what waits for others to leave, or for a changed limit, asks again, in nanoseconds.
-const SOON: u64 = 1_000_000;
 /// A limit that was changed is felt by those who wait after so many nanoseconds at most.
 const LATEST: u64 = 50_000_000;
 
@@ -45,9 +45,25 @@ impl Guards {
         self.are_open() && self.deadline.is_none()
     }
 
+    /// Gets ready for a run: `stage` is called when it may have a place.
+    pub(crate) fn open(&mut self, stage: impl FnOnce() -> Arc<Caller>) {
+        self.concurrency = self.concurrency.take().map(|limit| limit.of_stage(stage()));
+    }
+
+    /// Lines the stage up for a place.
+    pub(crate) fn line_up(&self) -> Option<InLine> {
+        self.concurrency.as_ref().map(ConcurrencyLimit::line_up)
+    }
+
     /// Whether there is a place under the concurrency limit.
     pub(crate) fn have_room(&self) -> bool {
         self.concurrency.as_ref().is_some_and(ConcurrencyLimit::has_room)
+    }
+
+    /// How many attempts the limits would let begin now, about.
+    pub(crate) fn room(&self, now: u64) -> usize {
+        let places = self.concurrency.as_ref().map_or(usize::MAX, ConcurrencyLimit::room);
+        places.min(self.rate.as_ref().map_or(usize::MAX, |limit| limit.room(now)))
     }
 
     /// Asks for an attempt. `now` tells nanoseconds that mean the same to all who share a guard, and since when who asks
@@ -71,7 +87,7 @@ impl Guards {
                 pass.give_back();
                 Err(match refusal {
                     Refusal::Until(at) => Refusal::Until(at.clamp(now.saturating_add(1), now.saturating_add(LATEST))),
-                    Refusal::Full(_) | Refusal::Open => refusal,
+                    Refusal::Full | Refusal::Open => refusal,
                 })
             }
         }
@@ -100,7 +116,7 @@ impl Pass<'_> {
             }
         }
         if let Some(limit) = &self.guards.concurrency {
-            self.place = Some(limit.try_enter().ok_or(Refusal::Full(now.saturating_add(SOON)))?);
+            self.place = Some(limit.try_enter().ok_or(Refusal::Full)?);
         }
         // Last, as a token cannot be given back.
         self.guards.rate.as_ref().map_or(Ok(()), |limit| limit.try_take(since, now)).map_err(Refusal::Until)
@@ -237,7 +253,7 @@ mod tests {
         // The breaker lets a probe through and there is a place, but no token.
         assert_eq!(guards.admit_at(10, 10).unwrap_err(), Refusal::Until(1_000));
         let probe = guards.admit_at(1_000, 1_000).unwrap();
-        assert_eq!(guards.admit_at(1_001, 1_001).unwrap_err(), Refusal::Until(1_001 + SOON));
+        assert_eq!(guards.admit_at(1_001, 1_001).unwrap_err(), Refusal::Until(1_001 + 1_000_000));
         assert_eq!(probe.settle(true, || 1_500), None);
         assert_eq!(guards.breaker.as_ref().unwrap().state(), crate::BreakerState::Closed);
     }

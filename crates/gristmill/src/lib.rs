@@ -60,7 +60,7 @@
 //!   that of each key.
 //! - A stage may [try again](Pipeline::retry): what waits for its next attempt keeps its bytes and its place in the order,
 //!   and no thread sleeps for it. The same goes for [rates](Pipeline::rate_limit), [places](Pipeline::concurrency_limit) and
-//!   [breakers](Pipeline::breaker).
+//!   [breakers](Pipeline::breaker). Rates, places and the [workers](Workers) of blocking stages can be changed while the run goes on.
 //! - A panic in a closure is the failure of one item. The exceptions: in a fold, a source or a state's `init`, where it
 //!   ends the run; and a panic while another unwinds, or a stack overflow, which end the process.
 //! - A run always ends, and takes its threads along: [`Error::report`] says how far it came.
@@ -83,7 +83,10 @@ mod guards;
 mod limit;
 mod monitor;
 mod op;
+#[cfg(feature = "pin")]
+mod pin;
 mod pipeline;
+mod places;
 mod policy;
 mod random;
 mod report;
@@ -91,8 +94,10 @@ mod retry;
 mod shed;
 #[cfg(all(unix, feature = "signals"))]
 mod signals;
+mod tuner;
 mod watchdog;
 mod weight;
+mod workers;
 
 pub use breaker::{Breaker, BreakerState};
 pub use cancel::CancelToken;
@@ -103,6 +108,8 @@ pub use guards::{Attempt, attempt};
 pub use limit::{ConcurrencyLimit, RateLimit};
 pub use monitor::Monitor;
 pub use op::{Each, Expand, Extracted, Guard, Guarded, Handle, Last, Operator, Then};
+#[cfg(feature = "pin")]
+pub use pin::PinError;
 pub use pipeline::{
     Collect, Extended, Extraction, ForEach, GroupBy, Groups, IntoIter, IntoPipeline, Joined, Oks, Pipeline, Pool,
     Reduce, Resumed, Run, StoreEnd, Terminal,
@@ -119,6 +126,7 @@ pub use source::Source;
 pub use store::{Outcome, Store};
 pub use watchdog::{Stall, Stalled, Watchdog};
 pub use weight::{Bytes, Weight};
+pub use workers::Workers;
 
 /// The program in the README is a test.
 #[cfg(doctest)]

@@ -1,6 +1,8 @@
 //! How often and how many at once: limits that several stages may share.
 
+use crate::engine::Caller;
 use crate::engine::sync::{AtomicU64, Mutex, Ordering};
+use crate::places::Places;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -88,6 +90,11 @@ impl RateLimit {
         }
     }
 
+    /// How many attempts could begin, about.
+    pub(crate) fn room(&self, now: u64) -> usize {
+        self.0.tokens(now)
+    }
+
     pub(crate) fn try_take(&self, since: u64, now: u64) -> Result<(), u64> {
         self.0.try_take_since(since, now)
     }
@@ -121,6 +128,17 @@ impl Bucket {
         }
     }
 
+    /// How many tokens there are, about, for those who have waited.
+    fn tokens(&self, now: u64) -> usize {
+        let interval = self.interval.load(Ordering::Relaxed);
+        if interval == CLOSED {
+            return 0;
+        }
+        let depth = interval.saturating_mul(self.burst.load(Ordering::Relaxed));
+        let since = self.full_at.load(Ordering::Relaxed).max(now.saturating_sub(LATE));
+        usize::try_from(now.saturating_add(depth).saturating_sub(since) / interval.max(1)).unwrap_or(usize::MAX)
+    }
+
     /// Takes a token, or says when to ask again.
     pub(crate) fn try_take(&self, now: u64) -> Result<(), u64> {
         let interval = self.interval.load(Ordering::Relaxed);
@@ -151,8 +169,8 @@ impl Bucket {
 
 /// So many attempts at once, over all stages and runs that share it.
 ///
-/// Clones are the same limit. An attempt that must wait is put aside: no thread sleeps, and it asks again every
-/// millisecond. For a stage with threads of its own the number of threads is a limit already; this one is for what several
+/// Clones are the same limit. An attempt that must wait is put aside: no thread sleeps. Whoever gives a place back calls
+/// who waits: stages take turns, and within one the oldest comes first. For a stage with threads of its own the number of threads is a limit already; this one is for what several
 /// stages share, for CPU stages, and for a limit that changes.
 ///
 /// # Examples
@@ -181,18 +199,33 @@ impl Bucket {
 /// # Ok::<(), gristmill::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct ConcurrencyLimit(Arc<Shared>);
+pub struct ConcurrencyLimit {
+    shared: Arc<Shared>,
+    /// The stage that asks, when it is part of a run.
+    stage: Option<Arc<Caller>>,
+}
 
 struct Shared {
-    places: Places,
+    places: Places<Caller>,
     controller: Option<Mutex<Controller>>,
+}
+
+/// Something of a stage waits for a place, until this is dropped.
+pub(crate) struct InLine(ConcurrencyLimit);
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        if let Some(stage) = &self.0.stage {
+            self.0.shared.places.unwant(stage);
+        }
+    }
 }
 
 impl fmt::Debug for ConcurrencyLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConcurrencyLimit")
             .field("limit", &self.limit())
-            .field("adaptive", &self.0.controller.is_some())
+            .field("adaptive", &self.shared.controller.is_some())
             .finish()
     }
 }
@@ -201,7 +234,7 @@ impl ConcurrencyLimit {
     /// So many attempts at once. Zero lets nothing pass until the limit is set again.
     #[must_use]
     pub fn new(limit: u32) -> Self {
-        ConcurrencyLimit(Arc::new(Shared { places: Places::new(limit), controller: None }))
+        ConcurrencyLimit::with(Places::new(limit), None)
     }
 
     /// A limit that finds itself, within bounds, by how long attempts take and whether they fail.
@@ -216,91 +249,67 @@ impl ConcurrencyLimit {
     pub fn adaptive(bounds: RangeInclusive<u32>) -> Self {
         let least = (*bounds.start()).max(1);
         let controller = Controller::new(least, (*bounds.end()).max(least));
-        ConcurrencyLimit(Arc::new(Shared { places: Places::new(least), controller: Some(Mutex::new(controller)) }))
+        ConcurrencyLimit::with(Places::new(least), Some(Mutex::new(controller)))
+    }
+
+    fn with(places: Places<Caller>, controller: Option<Mutex<Controller>>) -> Self {
+        ConcurrencyLimit { shared: Arc::new(Shared { places, controller }), stage: None }
     }
 
     /// Changes the limit. Attempts under way go on; one that finds itself goes on from there.
     pub fn set_limit(&self, limit: u32) {
-        self.0.places.set_limit(limit);
+        self.shared.places.set_limit(limit);
     }
 
     /// How many attempts there may be at once.
     #[must_use]
     pub fn limit(&self) -> u32 {
-        self.0.places.limit()
+        self.shared.places.limit()
     }
 
-    /// Whether there is a place.
+    /// The same limit, for a stage of a run.
+    pub(crate) fn of_stage(&self, stage: Arc<Caller>) -> Self {
+        ConcurrencyLimit { shared: Arc::clone(&self.shared), stage: Some(stage) }
+    }
+
+    /// Whether there is a place for the stage.
     pub(crate) fn has_room(&self) -> bool {
-        self.0.places.has_room()
+        self.shared.places.has_room(self.stage.as_ref())
+    }
+
+    /// How many places there are for the stage, about.
+    pub(crate) fn room(&self) -> usize {
+        if self.has_room() { self.shared.places.free() } else { 0 }
     }
 
     /// Takes a place, and says whether it was the last one.
     pub(crate) fn try_enter(&self) -> Option<bool> {
-        self.0.places.try_enter()
+        self.shared.places.try_enter(self.stage.as_ref())
+    }
+
+    /// Lines the stage up for a place. Whoever does looks once more afterwards.
+    pub(crate) fn line_up(&self) -> InLine {
+        if let Some(stage) = &self.stage {
+            self.shared.places.want(stage);
+        }
+        InLine(self.clone())
     }
 
     /// Gives a place back without an attempt.
     pub(crate) fn give_back(&self) {
-        self.0.places.leave();
+        self.shared.places.leave(self.stage.as_ref());
     }
 
     /// Gives a place back after an attempt that took so long; `None` if it failed.
     pub(crate) fn leave(&self, now: u64, took: Option<u64>, was_last: bool) {
-        self.0.places.leave();
-        if let Some(controller) = &self.0.controller {
+        self.give_back();
+        if let Some(controller) = &self.shared.controller {
             let limit = self.limit();
             let next = controller.lock().note(limit, now, took, was_last);
             if next != limit {
                 self.set_limit(next);
             }
         }
-    }
-}
-
-/// Places that are taken and given back: the limit in the high half of a word, those taken in the low half.
-pub(crate) struct Places(AtomicU64);
-
-const LIMIT: u64 = 1 << 32;
-
-impl Places {
-    pub(crate) fn new(limit: u32) -> Self {
-        Places(AtomicU64::new(u64::from(limit) * LIMIT))
-    }
-
-    fn limit(&self) -> u32 {
-        (self.0.load(Ordering::Relaxed) / LIMIT) as u32
-    }
-
-    pub(crate) fn set_limit(&self, limit: u32) {
-        let set = |word: u64| u64::from(limit) * LIMIT + word % LIMIT;
-        let mut word = self.0.load(Ordering::Relaxed);
-        while let Err(now) = self.0.compare_exchange_weak(word, set(word), Ordering::Relaxed, Ordering::Relaxed) {
-            word = now;
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        let word = self.0.load(Ordering::Relaxed);
-        word % LIMIT < word / LIMIT
-    }
-
-    pub(crate) fn try_enter(&self) -> Option<bool> {
-        let mut word = self.0.load(Ordering::Relaxed);
-        loop {
-            let (limit, taken) = (word / LIMIT, word % LIMIT);
-            if taken >= limit {
-                return None;
-            }
-            match self.0.compare_exchange_weak(word, word + 1, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some(taken + 1 == limit),
-                Err(now) => word = now,
-            }
-        }
-    }
-
-    pub(crate) fn leave(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

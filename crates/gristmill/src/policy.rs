@@ -249,6 +249,7 @@ impl<'env, T, E> Policy<'env, T, E> {
     /// Gets ready to run as stage `at` of a segment.
     pub(crate) fn open(&mut self, plan: &mut Plan<'env>, at: usize) {
         self.at = at;
+        self.guards.open(|| plan.caller());
         if let Mode::DeadLetter { store, .. } = &mut self.on_error.mode {
             self.lane = store.get_mut().take().map(|store| store.open(plan, &self.stage));
         }

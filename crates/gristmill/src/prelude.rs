@@ -2,5 +2,5 @@
 
 pub use crate::{
     Breaker, Bytes, CancelToken, Cause, ConcurrencyLimit, DeadLetter, IntoPipeline, Monitor, OnError, Outcome,
-    Pipeline, RateLimit, Report, Retry, Source, Store, Weight,
+    Pipeline, RateLimit, Report, Retry, Source, Store, Weight, Workers,
 };

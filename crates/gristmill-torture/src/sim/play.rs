@@ -275,12 +275,22 @@ impl Making<'_> {
                 guarded(pipeline.try_map(flaky(salt, failing)).on_error(self.policy(failing, at)), failing)
             }
             StageKind::Expand => pipeline.flat_map(move |item| item.expanded(salt)).boxed(),
-            &StageKind::Blocking(workers) => pipeline
-                .map_blocking(workers, move |item| {
+            &StageKind::Blocking(workers) => {
+                // Some find their number, and some are changed by their own items.
+                let workers = match salt % 3 {
+                    0 => Workers::new(workers),
+                    1 => Workers::new(workers).up_to(2 * workers),
+                    _ => Workers::auto(1..=workers),
+                };
+                let control = workers.clone();
+                let work = move |item: Item| {
                     slow.sleep(Duration::from_micros(slow.below(2_000) as u64));
-                    item.changed(salt)
-                })
-                .boxed(),
+                    let changed = item.changed(salt);
+                    control.set(1 + (salt as usize + slow.events() as usize) % 8);
+                    changed
+                };
+                pipeline.map_blocking(workers, work).boxed()
+            }
             StageKind::TryBlocking(workers, failing) => {
                 let stage = pipeline.try_map_blocking(*workers, flaky(salt, failing));
                 guarded(stage.on_error(self.policy(failing, at)), failing)

@@ -10,9 +10,9 @@
 //! 1. An operator that wants to wait puts the item into an [`Aside`] in the state of the worker. The first time it opens a
 //!    *hole* in the results: where in `out` its results belong.
 //! 2. After the items of a morsel, the worker moves what its operators hold aside out of its state. If there is any, the
-//!    morsel becomes a [`Progress`], which its node *parks* by the time it is due. It keeps permit and number.
-//! 3. A tick finds a parked morsel due and raises a hand; a worker that looks at the node takes it up: it gives the
-//!    operators what they held, and lets them try what is due ([`Operator::take_up`]).
+//!    morsel becomes a [`Progress`], which its node parks in its [`Lot`](super::lot::Lot). It keeps permit and number.
+//! 3. A tick, or whoever gives back the place that it waits for, has a worker look at the node, which takes the morsel up:
+//!    it gives the operators what they held, and lets them try what is due ([`Operator::take_up`]).
 //! 4. When nothing is aside any more, the results of the holes are moved to where they belong ([`Splices::arrange`]).
 //!
 //! # Invariants
@@ -23,6 +23,7 @@
 
 use super::morsel::Origin;
 use super::shared::Shared;
+use crate::limit::InLine;
 use crate::op::Operator;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
@@ -33,11 +34,26 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 /// What the operators of a chain hold aside of one morsel.
 pub trait Waiting: Default + Send {
+    /// Before how many operators items may stand in line.
+    const LINES: u32;
+
     /// How many items.
     fn len(&self) -> usize;
 
-    /// When the first of them is due; [`NEVER`] when there are none.
+    /// When the first of them is due that waits for a time of its own; [`NEVER`] when there are none. What would stand
+    /// behind others in line is never due.
     fn due(&self) -> u64;
+
+    /// When the first of them goes on, if that is known, in its line or by a time of its own; `None` if it waits for a place.
+    fn expected(&self) -> Option<u64> {
+        let mut first = self.due();
+        self.each_line(0, &mut |_, ask_at| first = first.min(ask_at));
+        (first != NEVER).then_some(first)
+    }
+
+    /// Names the operators before which somebody stands in line, counted up from `from`, with the time when the first may
+    /// ask again; [`NEVER`] if it waits for a place.
+    fn each_line(&self, from: u32, note: &mut dyn FnMut(u32, u64));
 
     /// How long those in line will take to be let in, if it goes on like this: what they cost, in nanoseconds from `now`.
     /// `None` if nobody can say, as it depends on others.
@@ -45,6 +61,10 @@ pub trait Waiting: Default + Send {
 }
 
 impl Waiting for () {
+    const LINES: u32 = 0;
+
+    fn each_line(&self, _: u32, _: &mut dyn FnMut(u32, u64)) {}
+
     fn len(&self) -> usize {
         0
     }
@@ -59,6 +79,13 @@ impl Waiting for () {
 }
 
 impl<A: Waiting, B: Waiting> Waiting for (A, B) {
+    const LINES: u32 = A::LINES + B::LINES;
+
+    fn each_line(&self, from: u32, note: &mut dyn FnMut(u32, u64)) {
+        self.0.each_line(from, note);
+        self.1.each_line(from + A::LINES, note);
+    }
+
     fn len(&self) -> usize {
         self.0.len() + self.1.len()
     }
@@ -92,7 +119,7 @@ pub struct Aside<T> {
     /// When the first in line may ask again.
     ask_at: u64,
     /// What it waits for is a place that others have.
-    full: bool,
+    place: Option<InLine>,
 }
 
 impl<T> std::fmt::Debug for Aside<T> {
@@ -103,18 +130,25 @@ impl<T> std::fmt::Debug for Aside<T> {
 
 impl<T> Default for Aside<T> {
     fn default() -> Self {
-        Aside { timed: BinaryHeap::new(), line: VecDeque::new(), ask_at: 0, full: false }
+        Aside { timed: BinaryHeap::new(), line: VecDeque::new(), ask_at: 0, place: None }
     }
 }
 
 impl<T: Send> Waiting for Aside<T> {
+    const LINES: u32 = 1;
+
+    fn each_line(&self, from: u32, note: &mut dyn FnMut(u32, u64)) {
+        if self.has_line() {
+            note(from, if self.wants_place() { NEVER } else { self.ask_at });
+        }
+    }
+
     fn len(&self) -> usize {
         self.timed.len() + self.line.len()
     }
 
     fn due(&self) -> u64 {
-        let timed = self.timed.peek().map_or(NEVER, |first| first.due);
-        if self.line.is_empty() { timed } else { timed.min(self.ask_at) }
+        if self.has_line() { NEVER } else { self.timed.peek().map_or(NEVER, |first| first.due) }
     }
 
     fn queue(&self, now: u64) -> Option<u64> {
@@ -132,7 +166,7 @@ impl<T> Aside<T> {
     /// Moves what is due to the line.
     pub(crate) fn line_up(&mut self, now: u64) {
         if self.line.is_empty() {
-            (self.ask_at, self.full) = (now, false);
+            self.ask_at = now;
         }
         while self.timed.peek().is_some_and(|first| first.due <= now) {
             self.line.extend(self.timed.pop().map(|first| first.what));
@@ -150,15 +184,27 @@ impl<T> Aside<T> {
         self.line.push_back(entry);
     }
 
-    /// Puts the first one back, as it is not let in before a time; or, if it waits for a place, before others leave.
-    pub(crate) fn stand_first(&mut self, ask_at: u64, full: bool, entry: Entry<T>) {
+    /// Puts the first one back, as it is not let in before a time.
+    pub(crate) fn stand_first(&mut self, ask_at: u64, entry: Entry<T>) {
         self.line.push_front(entry);
-        (self.ask_at, self.full) = (ask_at, full);
+        (self.ask_at, self.place) = (ask_at, None);
+    }
+
+    /// Puts the first one back, as there is no place for it. Its stage has lined up, and asks for what else it needs only
+    /// when it has one.
+    pub(crate) fn stand_for_place(&mut self, place: Option<InLine>, entry: Entry<T>) {
+        self.line.push_front(entry);
+        (self.ask_at, self.place) = (NEVER, place);
+    }
+
+    /// The first one has been let in, so nobody waits for a place any more before he is refused one.
+    pub(crate) fn let_in(&mut self) {
+        self.place = None;
     }
 
     /// Whether the first in line waits for a place.
     pub(crate) fn wants_place(&self) -> bool {
-        self.full && !self.line.is_empty()
+        self.place.is_some() && self.has_line()
     }
 
     /// When the first in line could have asked at the earliest.
@@ -168,12 +214,11 @@ impl<T> Aside<T> {
 
     /// The next in line.
     pub(crate) fn next_in_line(&mut self) -> Option<Entry<T>> {
-        self.line.pop_front()
-    }
-
-    /// Whether the first in line may ask.
-    pub(crate) fn may_ask(&self, now: u64) -> bool {
-        self.ask_at <= now
+        let next = self.line.pop_front();
+        if next.is_none() {
+            self.place = None;
+        }
+        next
     }
 }
 

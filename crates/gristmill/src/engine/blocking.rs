@@ -4,24 +4,41 @@
 //! themselves, a few at a time when they are quick and one at a time when they are slow, and whoever finishes the last of
 //! them puts the results together in the order of the items and hands the morsel on.
 //!
-//! A share of which something was put aside (see [`aside`](super::aside)) is parked, and its thread is free for others. The
-//! thread that finds it due takes it up; a tick wakes one that sleeps.
+//! # How many threads
+//!
+//! [`Workers`] says how many are wanted, and may say something else at any time. A thread looks whether it is wanted before it
+//! takes something, never in between. Those with the highest numbers are not wanted first: they *rest*, at a bell of their own, so
+//! that nobody who has work to hand out wakes them instead of another. Before it rests a thread rings once, as it may have been
+//! woken for something. A tick wakes those that are wanted again; the caller of `run` starts those that never were, the next
+//! time it looks after the run.
+//!
+//! # What waits
+//!
+//! A share of which something was put aside (see [`aside`](super::aside)) is parked, and its thread is free for others.
+//! Threads look for what is due first, and then for new items. One of those that sleep sleeps only until the next is due:
+//! it has set the *alarm*. Who takes something up rings if the next is due as well, or if nobody sleeps with an alarm any
+//! more. What waits for a place is called by who gives one back, through the [`Bell`]; a tick looks as well.
 
 use super::Driver;
-use super::aside::{Parked, Progress, Waiting};
+use super::aside::{NEVER, Progress, Waiting};
+use super::bell::Bell;
 use super::context::Context;
 use super::gate::Permit;
+use super::lot::{Lot, Parkable, Rank};
 use super::morsel::{Draining, Morsel, Origin};
 use super::plan::{AnyInlet, Inlet, Node, Plan, Step};
 use super::segment::Runner;
 use super::shared::Shared;
 use super::task::{Task, Turned};
 use crate::op::Operator;
+use crate::report::Workforce;
+use crate::tuner::{Look, Tuner};
 use crate::weight::Scale;
-use parking_lot::{Condvar, Mutex};
-use std::collections::{BinaryHeap, VecDeque};
+use crate::workers::Workers;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A thread takes so much work at a time.
@@ -30,9 +47,18 @@ const SHARE_NANOS: u64 = 20_000;
 pub(crate) struct BlockingNode<'env, In, Op: Operator<'env, In>> {
     shared: Arc<Shared>,
     runner: Runner<'env, In, Op>,
-    threads: usize,
+    /// How many threads are wanted, the most that there can be, and how many have been started.
+    workers: Workers,
+    most: usize,
+    started: AtomicUsize,
+    /// For those that are not wanted at the moment.
+    rest: Bell,
+    /// Threads that are in a call, and items that have left.
+    busy: AtomicUsize,
+    done: AtomicU64,
+    control: Mutex<Control>,
     state: Mutex<State<'env, In, Op>>,
-    arrival: Condvar,
+    bell: Arc<Bell>,
     out: AnyInlet<'env, Op::Out>,
     over: AtomicBool,
 }
@@ -40,7 +66,12 @@ pub(crate) struct BlockingNode<'env, In, Op: Operator<'env, In>> {
 struct State<'env, In, Op: Operator<'env, In>> {
     jobs: VecDeque<Job<'env, In, Op>>,
     /// Shares of which something was put aside.
-    parked: BinaryHeap<Parked<Unfinished<'env, In, Op>>>,
+    parked: Lot<Unfinished<'env, In, Op>>,
+    /// When a thread that sleeps looks at what is parked.
+    alarm: u64,
+    asleep: usize,
+    /// Since when there has always been somebody in line, or a new item behind: they may have what of a rate came meanwhile.
+    backlog_since: u64,
     /// Morsels whose items are not all done.
     open: usize,
     closed: bool,
@@ -58,6 +89,7 @@ struct Job<'env, In, Op: Operator<'env, In>> {
 struct Share<'env, In, Op: Operator<'env, In>> {
     items: Vec<In>,
     first: usize,
+    since: u64,
     assembly: Arc<Assembly<'env, In, Op>>,
 }
 
@@ -74,6 +106,7 @@ struct Assembly<'env, In, Op: Operator<'env, In>> {
     /// The emptied morsel, for all it carries but the items.
     morsel: Mutex<Option<Morsel<In>>>,
     positions: Origin,
+    seq: u64,
     /// The morsel's slot, and what an item of it weighed.
     permit: Permit,
     item_bytes: usize,
@@ -94,7 +127,20 @@ struct Part<Out> {
 }
 
 /// One of the threads of a blocking stage.
-struct Hand<'env, In, Op: Operator<'env, In>>(Arc<BlockingNode<'env, In, Op>>);
+struct Hand<'env, In, Op: Operator<'env, In>> {
+    node: Arc<BlockingNode<'env, In, Op>>,
+    number: usize,
+    begun: bool,
+    resting: bool,
+}
+
+/// What is known at a tick of the number of threads.
+struct Control {
+    /// What those that rest, and the report, were told.
+    wanted: usize,
+    present: usize,
+    tuner: Option<Tuner>,
+}
 
 /// What a thread finds to do.
 enum Taken<'env, In, Op: Operator<'env, In>> {
@@ -108,12 +154,20 @@ enum Taken<'env, In, Op: Operator<'env, In>> {
 
 impl<'env, In: Send + 'env, Op: Operator<'env, In>> Task<'env> for Hand<'env, In, Op> {
     fn turn(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
-        let Hand(node) = self;
+        if !std::mem::replace(&mut self.begun, true) {
+            self.node.started.fetch_add(1, Ordering::Relaxed);
+        }
+        if !self.is_wanted() {
+            return self.rest(patience);
+        }
+        self.resting = false;
+        let node = &self.node;
         let waited_from = node.shared.now();
-        let taken = node.take(patience);
+        let taken = node.take(self.number, patience);
         let began = node.shared.now();
         if let Taken::Share(_) | Taken::Unfinished(_) = &taken {
             node.runner.lead().starved_nanos.fetch_add(began - waited_from, Ordering::Relaxed);
+            node.busy.fetch_add(1, Ordering::Relaxed);
         }
         match taken {
             Taken::Share(share) => node.process(share, began, driver),
@@ -121,8 +175,33 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Task<'env> for Hand<'env, In
             Taken::Nothing => return Turned::Idle,
             Taken::Over => return Turned::Ended,
         }
+        node.busy.fetch_sub(1, Ordering::Relaxed);
         driver.settle();
         Turned::Worked
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.number < self.node.threads()
+    }
+}
+
+impl<'env, In: Send + 'env, Op: Operator<'env, In>> Hand<'env, In, Op> {
+    /// Sleeps until it is wanted again, or the run is over.
+    fn rest(&mut self, patience: Duration) -> Turned {
+        let node = &self.node;
+        let seen = node.rest.seen();
+        if node.is_over() {
+            return Turned::Ended;
+        }
+        if self.number < node.threads() {
+            return Turned::Idle;
+        }
+        if !std::mem::replace(&mut self.resting, true) {
+            // It may have been woken for something, or have given back a place that others of the stage wait for.
+            node.bell.ring(1);
+        }
+        node.rest.wait(seen, patience);
+        Turned::Idle
     }
 }
 
@@ -134,11 +213,90 @@ impl<Out> Part<Out> {
 }
 
 impl<'env, In: Send + 'env, Op: Operator<'env, In>> State<'env, In, Op> {
-    /// Whether the first of what is parked may be taken up: it is due, or what it waits for is there.
+    /// Whether something parked may be taken up: it is due, or what it waits for is there.
     fn is_due(&self, node: &BlockingNode<'env, In, Op>) -> bool {
-        self.parked
-            .peek()
-            .is_some_and(|first| first.due <= node.shared.now() || node.runner.may_enter(&first.what.progress.waiting))
+        !self.parked.is_empty() && self.parked.is_due(node.shared.now(), |waiting| node.runner.may_enter(waiting))
+    }
+
+    fn take_due(&mut self, node: &BlockingNode<'env, In, Op>) -> Option<Unfinished<'env, In, Op>> {
+        if self.parked.is_empty() {
+            return None;
+        }
+        self.parked.take(node.shared.now(), |waiting| node.runner.may_enter(waiting))
+    }
+
+    /// The next few items of the first morsel that has any left.
+    fn take_share(&mut self, node: &BlockingNode<'env, In, Op>) -> Option<Share<'env, In, Op>> {
+        let job = self.jobs.front_mut()?;
+        let first = job.next;
+        let most = node.share_of(job.rest.len());
+        let items: Vec<In> = job.rest.by_ref().take(most).collect();
+        job.next += items.len();
+        let assembly = Arc::clone(&job.assembly);
+        if job.rest.len() == 0 {
+            self.jobs.pop_front();
+        }
+        Some(Share { items, first, since: self.backlog_since, assembly })
+    }
+
+    /// The next thing to do. While others stand in line new items would stand behind them, so they stay where they are.
+    fn find(&mut self, node: &BlockingNode<'env, In, Op>) -> Option<Taken<'env, In, Op>> {
+        if Op::DEFERS {
+            if let Some(due) = self.take_due(node) {
+                return Some(Taken::Unfinished(due));
+            }
+            if self.parked.has_line() {
+                return None;
+            }
+        }
+        let share = self.take_share(node);
+        if share.is_none() {
+            self.backlog_since = NEVER;
+        }
+        share.map(Taken::Share)
+    }
+
+    /// How many of the threads that sleep have something to do, or will before a tick would find it.
+    fn wanted(&self, node: &BlockingNode<'env, In, Op>) -> usize {
+        if self.asleep == 0 || (self.parked.is_empty() && self.jobs.is_empty()) {
+            return 0;
+        }
+        let soon = node.shared.now().saturating_add(node.shared.tick_interval().as_nanos() as u64);
+        // One at least, who stands in line if there is no room, so that the stage is called when there is.
+        let room = node.runner.room().clamp(1, self.asleep);
+        let first = self.is_due(node) || (self.alarm == NEVER && self.parked.due() < soon);
+        if self.parked.has_line() { usize::from(first) } else { room.min(self.new_items()).max(usize::from(first)) }
+    }
+
+    /// New items, as far as it takes to keep all threads busy.
+    fn new_items(&self) -> usize {
+        match self.jobs.len() {
+            0 => 0,
+            1 => self.jobs[0].rest.len(),
+            _ => usize::MAX,
+        }
+    }
+
+    /// How long a thread may sleep; sets the alarm if something is due before.
+    fn sleep_for(&mut self, node: &BlockingNode<'env, In, Op>, patience: Duration) -> Duration {
+        let due = self.parked.due();
+        if due >= self.alarm {
+            return patience;
+        }
+        self.alarm = due;
+        patience.min(Duration::from_nanos(due.saturating_sub(node.shared.now())))
+    }
+}
+
+impl<'env, In, Op: Operator<'env, In>> Parkable for Unfinished<'env, In, Op> {
+    type Waiting = Op::Waiting;
+
+    fn waiting(&self) -> &Op::Waiting {
+        &self.progress.waiting
+    }
+
+    fn rank(&self) -> Rank {
+        (self.assembly.seq, self.first)
     }
 }
 
@@ -159,16 +317,22 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
     /// Makes the stage and its threads; what is returned is its inlet.
     pub(crate) fn connect(
         mut op: Op,
-        threads: usize,
+        workers: Workers,
         scale: Scale<'env, Op::Out>,
         plan: &mut Plan<'env>,
         out: AnyInlet<'env, Op::Out>,
     ) -> AnyInlet<'env, In> {
         let mut cells = Vec::new();
+        let bell = Arc::new(Bell::new());
+        plan.bell = Some(Arc::clone(&bell));
         op.open(plan, &mut cells);
+        plan.bell = None;
         let segment = plan.segment();
+        let most = workers.most();
+        let threads = workers.get().clamp(1, most);
         for (at, cell) in cells.iter_mut().enumerate() {
-            (cell.segment, cell.workers, cell.leads, cell.own_threads) = (segment, threads, at == 0, true);
+            (cell.segment, cell.workers, cell.leads, cell.own_threads) =
+                (segment, Workforce::new(threads), at == 0, true);
         }
         let cells = plan.add_stages(cells);
         let name = cells.first().map_or_else(String::new, |cell| cell.name.clone());
@@ -176,21 +340,31 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         let node = Arc::new(BlockingNode {
             runner: Runner::new(op, cells, false, scale, plan),
             shared: Arc::clone(&plan.shared),
-            threads,
+            control: Mutex::new(Control { wanted: threads, present: threads, tuner: workers.bounds().map(Tuner::new) }),
+            workers,
+            most,
+            started: AtomicUsize::new(threads),
+            rest: Bell::new(),
+            busy: AtomicUsize::new(0),
+            done: AtomicU64::new(0),
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
-                parked: BinaryHeap::new(),
+                parked: Lot::new(),
+                alarm: NEVER,
+                asleep: 0,
+                backlog_since: NEVER,
                 open: 0,
                 closed: false,
                 finished: false,
             }),
-            arrival: Condvar::new(),
+            bell,
             out,
             over: AtomicBool::new(false),
         });
         plan.nodes.push(Arc::clone(&node) as Arc<dyn Node<'env> + 'env>);
-        for number in 0..threads {
-            plan.add_task(format!("{name}-{number}"), Hand(Arc::clone(&node)));
+        for number in 0..most {
+            let hand = Hand { node: Arc::clone(&node), number, begun: number < threads, resting: false };
+            plan.add_task(format!("{name}-{number}"), hand);
         }
         let ending = Arc::clone(&node);
         plan.endings.push(Box::new(move |outcome| {
@@ -200,47 +374,58 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         node
     }
 
-    /// Waits for something that is due, or for the next few items.
-    fn take(&self, patience: Duration) -> Taken<'env, In, Op> {
-        let mut state = self.state.lock();
-        let mut waited = false;
+    /// Waits for something that is due, or for the next few items, on a thread that is wanted.
+    fn take(&self, number: usize, patience: Duration) -> Taken<'env, In, Op> {
+        let mut patience = Some(patience);
         loop {
-            if self.over.load(Ordering::Acquire) || self.shared.is_stopped() {
+            let seen = self.bell.seen();
+            if self.is_over() {
                 return Taken::Over;
             }
-            if Op::DEFERS && state.is_due(self) {
-                let first = state.parked.pop();
-                if state.is_due(self) {
-                    self.arrival.notify_one();
-                }
-                return first.map_or(Taken::Nothing, |first| Taken::Unfinished(first.what));
-            }
-            if let Some(job) = state.jobs.front_mut() {
-                let first = job.next;
-                let most = self.share_of(job.rest.len());
-                let items: Vec<In> = job.rest.by_ref().take(most).collect();
-                job.next += items.len();
-                let assembly = Arc::clone(&job.assembly);
-                if job.rest.len() == 0 {
-                    state.jobs.pop_front();
-                }
-                return Taken::Share(Share { items, first, assembly });
-            }
-            if waited {
+            if number >= self.threads() {
                 return Taken::Nothing;
             }
-            self.arrival.wait_for(&mut state, patience);
-            waited = true;
+            let mut state = self.state.lock();
+            if let Some(found) = state.find(self) {
+                let wanted = if Op::DEFERS { state.wanted(self) } else { 0 };
+                drop(state);
+                if wanted > 0 {
+                    self.bell.ring(wanted);
+                }
+                return found;
+            }
+            let Some(longest) = patience.take() else { return Taken::Nothing };
+            state.asleep += 1;
+            let sleep = state.sleep_for(self, longest);
+            let alarm = state.alarm;
+            drop(state);
+            self.bell.wait(seen, sleep);
+            let mut state = self.state.lock();
+            state.asleep -= 1;
+            // Who had set the alarm is awake.
+            if sleep < longest && state.alarm == alarm {
+                state.alarm = NEVER;
+            }
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire) || self.shared.is_stopped()
+    }
+
+    /// How many threads are wanted.
+    fn threads(&self) -> usize {
+        self.workers.get().clamp(1, self.most)
+    }
+
     fn share_of(&self, items: usize) -> usize {
-        let quick = self.runner.cost.share(SHARE_NANOS, self.threads);
-        quick.min(items.div_ceil(self.threads)).max(1)
+        let threads = self.threads();
+        let quick = self.runner.cost.share(SHARE_NANOS, threads);
+        quick.min(items.div_ceil(threads)).max(1)
     }
 
     fn process(&self, share: Share<'env, In, Op>, began: u64, driver: Driver<'_, 'env>) {
-        let Share { mut items, first, assembly } = share;
+        let Share { mut items, first, since, assembly } = share;
         let Some(mut worker) = self.runner.hire() else {
             self.shared.lost.fetch_add(items.len() as u64, Ordering::Relaxed);
             return;
@@ -252,7 +437,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         let positions = assembly.positions.part(first, taken);
         let mut rest = Draining::new(&mut items, &self.shared);
         let tallies = &mut worker.tallies;
-        let mut cx = Context::new(tallies, &positions, &self.shared, &assembly.permit, assembly.item_bytes);
+        let mut cx =
+            Context::new(tallies, &positions, &self.shared, &assembly.permit, assembly.item_bytes).since(since);
         let entered = self.runner.run_items(&mut worker.state, &mut cx, &mut rest, &mut out, &mut origin);
         drop(watched);
         let splices = cx.into_splices();
@@ -262,7 +448,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         self.runner.lead().busy_nanos.fetch_add(took, Ordering::Relaxed);
         // Several threads share the work, so an item costs the pipeline less than it costs a thread.
         if let Some(queue) = waiting.queue(began + took) {
-            self.runner.cost.learn((took / self.threads as u64).saturating_add(queue), taken as u64);
+            self.runner.cost.learn((took / self.threads() as u64).saturating_add(queue), taken as u64);
         }
         if Op::DEFERS && waiting.len() > 0 {
             let progress = self.runner.progress(out, origin, positions, waiting, splices);
@@ -292,9 +478,12 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
 
     /// Sets a share aside until something of it is due.
     fn park(&self, unfinished: Unfinished<'env, In, Op>) {
-        let due = unfinished.progress.waiting.due();
-        self.shared.expect(due);
-        self.state.lock().parked.push(Parked { due, what: unfinished });
+        self.shared.expect(unfinished.progress.waiting.expected());
+        let mut state = self.state.lock();
+        state.parked.park(unfinished);
+        if state.backlog_since == NEVER && state.parked.has_line() {
+            state.backlog_since = self.shared.now();
+        }
     }
 
     fn put_together(
@@ -304,6 +493,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         taken: usize,
         driver: Driver<'_, 'env>,
     ) {
+        self.done.fetch_add(taken as u64, Ordering::Relaxed);
         let mut parts = assembly.parts.lock();
         parts.done.push(part);
         parts.left -= taken;
@@ -322,6 +512,30 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         }
         self.state.lock().open -= 1;
         self.finish_if_done(driver);
+    }
+
+    /// Lets the tuner look, and tells those that rest, and the report, if the number of threads has changed.
+    fn look_after_threads(&self) {
+        let Some(mut control) = self.control.try_lock() else { return };
+        let now = self.shared.now();
+        if let Some(tuner) = &mut control.tuner {
+            let state = self.state.lock();
+            let queued = !state.jobs.is_empty() && !state.parked.has_line();
+            drop(state);
+            let (workers, busy) = (self.threads(), self.busy.load(Ordering::Relaxed));
+            let next = tuner.look(Look { now, workers, busy, queued, done: self.done.load(Ordering::Relaxed) });
+            if next != workers {
+                self.workers.set(next);
+            }
+        }
+        let wanted = self.threads();
+        if wanted > std::mem::replace(&mut control.wanted, wanted) {
+            self.rest.ring_all();
+        }
+        let present = wanted.min(self.started.load(Ordering::Relaxed));
+        if present != std::mem::replace(&mut control.present, present) {
+            self.runner.lead().workers.set(present, now);
+        }
     }
 
     fn finish_if_done(&self, driver: Driver<'_, 'env>) {
@@ -364,6 +578,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Inlet<'env, In> for Blocking
         let items = rest.len();
         let assembly = Assembly {
             positions: std::mem::take(&mut morsel.origin),
+            seq: morsel.seq,
             permit: morsel.permit.share(0),
             item_bytes,
             parts: Mutex::new(Parts { done: Vec::new(), left: items }),
@@ -373,10 +588,12 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Inlet<'env, In> for Blocking
         let mut state = self.state.lock();
         state.open += 1;
         state.jobs.push_back(Job { rest, next: 0, assembly: Arc::new(assembly) });
+        // Those behind others in line are looked at when it is their turn.
+        let behind = Op::DEFERS && state.parked.has_line();
         drop(state);
-        (0..items.min(self.threads)).for_each(|_| {
-            self.arrival.notify_one();
-        });
+        if !behind {
+            self.bell.ring(items.min(self.threads()));
+        }
     }
 
     fn close(&self, driver: Driver<'_, 'env>) {
@@ -393,12 +610,13 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for BlockingNode<
     fn tick(&self, _: Driver<'_, 'env>) {
         if Op::DEFERS && self.state.lock().is_due(self) {
             // Who takes up the first wakes another if there is more.
-            self.arrival.notify_one();
+            self.bell.ring(1);
         }
+        self.look_after_threads();
     }
 
     fn wake(&self) {
-        drop(self.state.lock());
-        self.arrival.notify_all();
+        self.bell.ring_all();
+        self.rest.ring_all();
     }
 }

@@ -1,6 +1,6 @@
 //! What the operators of a segment see of the run while they process a morsel.
 
-use super::aside::{Hole, Splices};
+use super::aside::{Hole, NEVER, Splices};
 use super::gate::Permit;
 use super::morsel::Origin;
 use super::shared::Shared;
@@ -24,6 +24,8 @@ pub struct Context<'a> {
     /// What one item of the morsel weighs, about.
     item_bytes: usize,
     splices: Splices,
+    /// Since when its items have waited to ask for an attempt; [`NEVER`] if they have not.
+    since: u64,
 }
 
 impl std::fmt::Debug for Context<'_> {
@@ -49,6 +51,7 @@ impl<'a> Context<'a> {
             permit,
             item_bytes,
             splices: Splices::default(),
+            since: NEVER,
         }
     }
 
@@ -56,6 +59,17 @@ impl<'a> Context<'a> {
     pub(crate) fn with_splices(mut self, splices: Splices) -> Self {
         self.splices = splices;
         self
+    }
+
+    /// For items that others stood before.
+    pub(crate) fn since(mut self, since: u64) -> Self {
+        self.since = since;
+        self
+    }
+
+    /// Since when the items have waited, in a time that all runs of the process share.
+    pub(crate) fn waited_since(&self) -> u64 {
+        self.in_process(self.since)
     }
 
     /// Where the results of what was put aside belong.

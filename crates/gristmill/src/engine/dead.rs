@@ -125,7 +125,7 @@ impl<T, E> DeadQueue<T, E> {
         let mut waited = false;
         loop {
             if let Some(next) = state.due.pop_front() {
-                self.room.notify_all();
+                self.room.notify_one();
                 return next;
             }
             if state.closed {

@@ -28,6 +28,7 @@
 mod aside;
 mod barrier;
 mod batch;
+mod bell;
 mod blocking;
 mod clock;
 mod context;
@@ -38,6 +39,7 @@ mod fold;
 mod fork;
 mod funnel;
 mod gate;
+mod lot;
 mod merge;
 #[cfg(all(test, loom))]
 mod models;
@@ -61,6 +63,7 @@ pub use plan::{Inlet, Plan};
 pub(crate) use aside::{Entry, Hole};
 pub(crate) use barrier::{CheckpointError, Seat};
 pub(crate) use batch::{BatchLimits, Batcher, batch_scale};
+pub(crate) use bell::{Bell, Caller};
 pub(crate) use blocking::BlockingNode;
 pub(crate) use clock::Clock;
 pub(crate) use feed::{Feed, source_head};
@@ -216,10 +219,11 @@ impl<'env> Driver<'_, 'env> {
         }
     }
 
-    /// Wakes those whom the gate has refused, if something was given back since. To be called after permits may have
-    /// been dropped.
+    /// Wakes those whom the gate has refused, if something was given back since, and workers that were called. To be called
+    /// after permits may have been dropped, or places given back.
     pub(crate) fn settle(&self) {
-        if self.engine.shared.gate.take_freed() {
+        let shared = &self.engine.shared;
+        if shared.gate.take_freed() | shared.take_call() {
             self.notify();
         }
     }
@@ -372,11 +376,22 @@ impl<'env> Engine<'env> {
             let queues: Vec<_> = threads.dead.iter().map(|(queue, _)| Arc::clone(queue)).collect();
             let dead: Vec<_> =
                 threads.dead.into_iter().filter_map(|(_, thread)| thread.start(own_threads, driver)).collect();
-            threads.own.iter().for_each(|_| self.shared.begin_work());
-            let own: Vec<_> =
-                threads.own.into_iter().filter_map(|thread| thread.start_work(own_threads, driver)).collect();
+            let (wanted, mut reserve): (Vec<_>, Vec<_>) =
+                threads.own.into_iter().partition(|thread| thread.task.is_wanted());
+            wanted.iter().for_each(|_| self.shared.begin_work());
+            let mut own: Vec<_> =
+                wanted.into_iter().filter_map(|thread| thread.start_work(own_threads, driver)).collect();
             (0..self.shared.crew.max()).for_each(|_| driver.notify());
-            self.watch(driver, in_pool);
+            self.watch(driver, in_pool, || {
+                while let Some(thread) = next_wanted(&mut reserve) {
+                    self.shared.begin_work();
+                    match thread.start_more_work(own_threads, driver) {
+                        Ok(started) => own.push(started),
+                        // The system has no more: those that there are go on.
+                        Err(_) => reserve.clear(),
+                    }
+                }
+            });
             self.nodes.iter().for_each(|node| node.wake());
             // In this order: nobody has an item any more, dead letters are stored, the outcome is decided, and with it
             // the stores are finished. Without threads the scope of the pool waits for the workers.
@@ -404,11 +419,12 @@ impl<'env> Engine<'env> {
 
     /// Looks after the run until it is over. Each look takes a core from a worker, so while the workers find the time to
     /// tick themselves it comes more and more seldom.
-    fn watch(&self, driver: Driver<'_, 'env>, in_pool: bool) {
+    fn watch(&self, driver: Driver<'_, 'env>, in_pool: bool, mut start_wanted: impl FnMut()) {
         let interval = self.shared.tick_interval();
         let mut patience = interval;
         let mut ticks = self.shared.ticks.load(Relaxed);
         while !self.wait(patience, in_pool) {
+            start_wanted();
             if self.shared.take_tick() {
                 self.tick(driver);
                 patience = interval;
@@ -466,6 +482,12 @@ impl Engine<'_> {
             }
         }
     }
+}
+
+/// The next thread that was not wanted before and is now.
+fn next_wanted<'env>(reserve: &mut Vec<OwnThread<'env>>) -> Option<OwnThread<'env>> {
+    let at = reserve.iter().position(|thread| thread.task.is_wanted())?;
+    Some(reserve.remove(at))
 }
 
 /// The threads of a run.

@@ -5,11 +5,13 @@
 mod checkpoint;
 mod put_aside;
 
+use super::bell::Bell;
 use super::crew::Crew;
 use super::funnel::{Funnel, Order, Sequenced, Turn};
 use super::gate::Gate;
 use super::sync::{AtomicU64, Mutex, Ordering};
-use crate::limit::{Bucket, Places};
+use crate::limit::Bucket;
+use crate::places::{Called, Places};
 use loom::thread;
 use std::sync::Arc;
 use std::time::Duration;
@@ -245,6 +247,84 @@ fn an_item_larger_than_the_budget_is_called_when_it_is_alone() {
     the_refused_are_called(4, Some(10), 100);
 }
 
+/// A stage whose threads sleep at a bell.
+struct Stage(Bell);
+
+impl Called for Stage {
+    fn call(&self) {
+        self.0.ring(1);
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}
+
+/// What a thread of a stage does for one item: takes a place, or lines up and sleeps until it is called. No timeout and no
+/// tick helps; a wake-up that is lost is a deadlock.
+fn pass_through(places: &Places<Stage>, stage: &Arc<Stage>, inside: &AtomicU64, limit: u64) {
+    let mut in_line = false;
+    loop {
+        let seen = stage.0.seen();
+        if places.try_enter(Some(stage)).is_some() {
+            break;
+        }
+        if !in_line {
+            places.want(stage);
+            in_line = true;
+            continue;
+        }
+        stage.0.wait(seen, Duration::ZERO);
+    }
+    if in_line {
+        places.unwant(stage);
+    }
+    assert!(inside.fetch_add(1, Ordering::AcqRel) < limit);
+    inside.fetch_sub(1, Ordering::AcqRel);
+    places.leave(Some(stage));
+}
+
+/// Everybody gets a place in the end: threads of as many stages, with a limit of one.
+fn all_get_a_place(stages: usize) {
+    loom::model(move || {
+        let places = Arc::new(Places::new(1));
+        let inside = Arc::new(AtomicU64::new(0));
+        let threads: Vec<_> = (0..stages)
+            .map(|_| {
+                let (places, inside) = (Arc::clone(&places), Arc::clone(&inside));
+                thread::spawn(move || pass_through(&places, &Arc::new(Stage(Bell::new())), &inside, 1))
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(places.try_enter(None), Some(true), "somebody is still in the line");
+    });
+}
+
+#[test]
+fn two_stages_get_their_places() {
+    all_get_a_place(2);
+}
+
+#[test]
+fn three_stages_get_their_places() {
+    all_get_a_place(3);
+}
+
+/// Who waits for a limit to be raised is called.
+#[test]
+fn a_raised_limit_calls_who_waits() {
+    loom::model(|| {
+        let places = Arc::new(Places::new(0));
+        let inside = Arc::new(AtomicU64::new(0));
+        let thread = {
+            let (places, inside) = (Arc::clone(&places), Arc::clone(&inside));
+            thread::spawn(move || pass_through(&places, &Arc::new(Stage(Bell::new())), &inside, 1))
+        };
+        places.set_limit(1);
+        thread.join().unwrap();
+    });
+}
+
 /// However many take tokens at the same moment, no more get one than there are.
 #[test]
 fn a_bucket_gives_no_token_twice() {
@@ -266,22 +346,23 @@ fn a_bucket_gives_no_token_twice() {
 #[test]
 fn places_are_never_more_than_the_limit() {
     loom::model(|| {
-        let places = Arc::new(Places::new(1));
+        let places = Arc::new(Places::<Stage>::new(1));
         let inside = Arc::new(AtomicU64::new(0));
         let threads: Vec<_> = (0..2)
             .map(|_| {
                 let (places, inside) = (Arc::clone(&places), Arc::clone(&inside));
                 thread::spawn(move || {
-                    if places.try_enter().is_some() {
+                    if places.try_enter(None).is_some() {
                         assert!(inside.fetch_add(1, Ordering::AcqRel) < 2);
                         inside.fetch_sub(1, Ordering::AcqRel);
-                        places.leave();
+                        places.leave(None);
                     }
                 })
             })
             .collect();
         places.set_limit(2);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        assert_eq!([places.try_enter(), places.try_enter(), places.try_enter()], [Some(false), Some(true), None]);
+        let enter = || places.try_enter(None);
+        assert_eq!([enter(), enter(), enter()], [Some(false), Some(true), None]);
     });
 }

@@ -13,7 +13,7 @@ use super::morsel::Morsel;
 use super::pace::Pace;
 use super::shared::Shared;
 use super::task::{OwnThread, Task};
-use super::{DeadLane, Driver, Watch};
+use super::{Bell, Caller, DeadLane, Driver, Watch};
 use crate::error::{BoxError, Error, panic_message};
 use crate::pipeline::Settings;
 use crate::policy::DeadLetter;
@@ -78,6 +78,8 @@ pub struct Plan<'env> {
     pub(crate) dead: Vec<(Arc<dyn DeadEnd + 'env>, OwnThread<'env>)>,
     /// If the run keeps checkpoints.
     pub(crate) keeper: Option<Arc<Keeper<'env>>>,
+    /// Of the threads of the stage that opens its policy, if it has any.
+    pub(crate) bell: Option<Arc<Bell>>,
     /// The stage that opens its policy is the end that has just joined the keeper.
     pub(crate) opens_end: bool,
     stages: Vec<Arc<StageCell>>,
@@ -126,12 +128,18 @@ impl<'env> Plan<'env> {
             endings: Vec::new(),
             dead: Vec::new(),
             keeper: None,
+            bell: None,
             opens_end: false,
             stages: Vec::new(),
             announce: Vec::new(),
             segments: 0,
             problem: None,
         }
+    }
+
+    /// Whom a limit calls when the stage that opens its policy may have a place.
+    pub(crate) fn caller(&self) -> Arc<Caller> {
+        Arc::new(Caller::new(Arc::clone(&self.shared), self.bell.clone()))
     }
 
     /// Notes what makes the run impossible; the problem nearest to the source wins.

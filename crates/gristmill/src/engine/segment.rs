@@ -17,12 +17,13 @@
 //!
 //! While the feed is out, another worker that finds nothing else says so (`wanted`) and is called when it is back.
 
-use super::aside::{Parked, Progress, Splices, Waiting};
+use super::aside::{Progress, Splices, Waiting};
 use super::barrier::{Barrier, Keeper};
 use super::context::{Context, NOBODY};
 use super::feed::{Feed, Filled};
 use super::funnel::Keys;
 use super::gate::{Grant, Permit, Refused, Slot};
+use super::lot::{Lot, Parkable, Rank};
 use super::morsel::{Draining, Morsel, Origin, Recycler};
 use super::pace::Cost;
 use super::plan::{AnyInlet, Inlet, Node, Plan, Step};
@@ -31,10 +32,10 @@ use super::sync::Mutex;
 use super::{Driver, Head};
 use crate::error::{Error, panic_message};
 use crate::op::Operator;
-use crate::report::{StageCell, Tally};
+use crate::report::{StageCell, Tally, Workforce};
 use crate::store::Outcome;
 use crate::weight::Scale;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -57,7 +58,7 @@ pub(crate) struct Segment<'env, In, Op: Operator<'env, In>> {
 struct Input<'env, In, Op: Operator<'env, In>> {
     lane: VecDeque<Morsel<In>>,
     /// Morsels of which something was put aside.
-    parked: BinaryHeap<Parked<Box<Unfinished<'env, In, Op>>>>,
+    parked: Lot<Box<Unfinished<'env, In, Op>>>,
     feed: FeedPlace<'env, In>,
     inside: usize,
     /// Nothing more will come in.
@@ -74,6 +75,18 @@ struct Unfinished<'env, In, Op: Operator<'env, In>> {
     morsel: Morsel<In>,
     item_bytes: usize,
     progress: Progress<'env, In, Op>,
+}
+
+impl<'env, In, Op: Operator<'env, In>> Parkable for Box<Unfinished<'env, In, Op>> {
+    type Waiting = Op::Waiting;
+
+    fn waiting(&self) -> &Op::Waiting {
+        &self.progress.waiting
+    }
+
+    fn rank(&self) -> Rank {
+        (self.morsel.seq, 0)
+    }
 }
 
 /// What came of a morsel.
@@ -158,7 +171,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             runner: Runner::new(op, cells, has_feed, layout.output_scale, plan),
             input: Mutex::new(Input {
                 lane: VecDeque::new(),
-                parked: BinaryHeap::new(),
+                parked: Lot::new(),
                 feed,
                 inside: 0,
                 closed: false,
@@ -199,7 +212,7 @@ fn number_stages<'env>(
     let numbered = cells.into_iter().enumerate().map(|(at, mut cell)| {
         let is_source = at == 0 && has_feed;
         cell.segment = source.filter(|_| is_source).unwrap_or(segment);
-        cell.workers = if is_source { 1 } else { limit };
+        cell.workers = Workforce::new(if is_source { 1 } else { limit });
         cell.leads = at == 0 || (at == 1 && has_feed);
         cell
     });
@@ -275,15 +288,16 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env,
 }
 
 impl<'env, In: Send + 'env, Op: Operator<'env, In>> Input<'env, In, Op> {
-    /// Whether the first of what is parked may be taken up: it is due, or what it waits for is there.
+    /// Whether something parked may be taken up: it is due, or what it waits for is there.
     fn is_due(&self, runner: &Runner<'env, In, Op>) -> bool {
-        self.parked
-            .peek()
-            .is_some_and(|first| first.due <= runner.shared.now() || runner.may_enter(&first.what.progress.waiting))
+        self.parked.is_due(runner.shared.now(), |waiting| runner.may_enter(waiting))
     }
 
     fn take_due(&mut self, runner: &Runner<'env, In, Op>) -> Option<Box<Unfinished<'env, In, Op>>> {
-        if self.is_due(runner) { self.parked.pop().map(|first| first.what) } else { None }
+        if self.parked.is_empty() {
+            return None;
+        }
+        self.parked.take(runner.shared.now(), |waiting| runner.may_enter(waiting))
     }
 }
 
@@ -533,9 +547,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
                 self.out.push(morsel, driver);
             }
             Ran::Aside(unfinished) => {
-                let due = unfinished.progress.waiting.due();
-                self.shared.expect(due);
-                self.input.lock().parked.push(Parked { due, what: unfinished });
+                self.shared.expect(unfinished.progress.waiting.expected());
+                self.input.lock().parked.park(unfinished);
             }
             Ran::Nothing => {}
         }
@@ -616,6 +629,11 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
     /// Whether something that waits for a place may have one.
     pub(crate) fn may_enter(&self, waiting: &Op::Waiting) -> bool {
         self.op.may_enter(waiting)
+    }
+
+    /// How many attempts could begin now, about.
+    pub(crate) fn room(&self) -> usize {
+        self.op.room(self.shared.clock.began() + self.shared.now())
     }
 
     /// What the operators hold aside of the morsel that a worker has run.

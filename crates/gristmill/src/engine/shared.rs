@@ -51,6 +51,8 @@ pub struct Shared {
     drain_deadline: Option<Duration>,
     pub(crate) run_deadline: Option<Duration>,
     pub(crate) watch: Option<Watch>,
+    /// Workers were called to look at what waits for a place.
+    called: AtomicBool,
     stopped: AtomicBool,
     error: Mutex<Option<Error>>,
     failures: Mutex<Vec<Failure>>,
@@ -98,6 +100,7 @@ impl Shared {
             ticks: AtomicU64::new(0),
             next_tick: AtomicU64::new(0),
             took_nanos: AtomicU64::new(0),
+            called: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             error: Mutex::new(None),
             failures: Mutex::new(Vec::new()),
@@ -148,6 +151,18 @@ impl Shared {
     /// The run has taken as long as it takes.
     pub(crate) fn stop_clock(&self) {
         self.took_nanos.store(self.now().max(1), Ordering::Release);
+    }
+
+    /// Has workers look at what waits for a place. Whoever calls may belong to another run, and so cannot start one: the
+    /// next of this run that settles does, and the caller of `run` is woken for it.
+    pub(crate) fn call_workers(&self) {
+        self.called.store(true, Ordering::Release);
+        self.nudge();
+    }
+
+    /// Whether workers were called since.
+    pub(crate) fn take_call(&self) -> bool {
+        self.called.load(Ordering::Relaxed) && self.called.swap(false, Ordering::AcqRel)
     }
 
     /// How the run would end now.

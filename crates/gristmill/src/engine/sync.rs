@@ -1,9 +1,9 @@
 //! The one door to locks and atomics, so that a model checker can stand behind it.
 //!
 //! The parts of the engine that synchronize ([`crew`](super::crew), [`gate`](super::gate), [`funnel`](super::funnel),
-//! [`barrier`](super::barrier) with the queues of dead letters, and the lock of a [`segment`](super::segment)), and the limits
-//! that stages share, take what they need from here. An ordinary build gets parking_lot and std; `--cfg loom` gets the same names on top
-//! of loom, which tries every interleaving.
+//! [`bell`](super::bell), [`barrier`](super::barrier) with the queues of dead letters, and the lock of a
+//! [`segment`](super::segment)), and the limits that stages share, take what they need from here. An ordinary build gets
+//! parking_lot and std; `--cfg loom` gets the same names on top of loom, which tries every interleaving.
 
 #[cfg(loom)]
 pub(crate) use self::model::{AtomicU64, Condvar, Mutex, MutexGuard};
@@ -34,6 +34,10 @@ mod real {
         ) -> (MutexGuard<'a, T>, bool) {
             let timed_out = self.0.wait_for(&mut guard, limit).timed_out();
             (guard, timed_out)
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
         }
 
         pub(crate) fn notify_all(&self) {
@@ -74,6 +78,10 @@ mod model {
 
         pub(crate) fn wait_for<'a, T>(&self, guard: MutexGuard<'a, T>, _: Duration) -> (MutexGuard<'a, T>, bool) {
             (self.0.wait(guard).expect("no model panics while it holds a lock"), false)
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
         }
 
         pub(crate) fn notify_all(&self) {

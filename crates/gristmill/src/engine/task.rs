@@ -7,6 +7,7 @@ use super::Driver;
 use super::shared::Shared;
 use crate::error::{Error, panic_message};
 use crate::store::Outcome;
+use std::io;
 use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
@@ -14,6 +15,11 @@ use std::time::Duration;
 pub(crate) trait Task<'env>: Send {
     /// Does the next piece of work, waiting for it no longer than `patience`.
     fn turn(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned;
+
+    /// Whether it is to have a thread now. Who is not wanted when the run begins gets one when that has changed.
+    fn is_wanted(&self) -> bool {
+        true
+    }
 
     /// Called at the very end, whatever happened: nobody deals with items any more, dead letters are stored, and it is
     /// decided how the run ends.
@@ -50,7 +56,8 @@ impl Drop for AtWork<'_> {
 }
 
 impl<'env> OwnThread<'env> {
-    /// Starts a thread that deals with items, and closes its task when everything is decided.
+    /// Starts a thread that deals with items, and closes its task when everything is decided. If there can be none the run
+    /// is aborted.
     pub(crate) fn start_work<'scope, 'outer>(
         self,
         scope: &'scope std::thread::Scope<'scope, 'outer>,
@@ -59,21 +66,35 @@ impl<'env> OwnThread<'env> {
     where
         'env: 'scope,
     {
+        let name = self.name.clone();
+        let started = self.start_more_work(scope, driver);
+        started.map_err(|error| driver.abort(Error::stage(&name, "start its thread", error.into()))).ok()
+    }
+
+    /// The same for a thread without which the run can go on.
+    pub(crate) fn start_more_work<'scope, 'outer>(
+        self,
+        scope: &'scope std::thread::Scope<'scope, 'outer>,
+        driver: Driver<'scope, 'env>,
+    ) -> io::Result<ScopedJoinHandle<'scope, ()>>
+    where
+        'env: 'scope,
+    {
         let shared = Arc::clone(driver.shared());
-        let thread = self.spawn(scope, driver, move |mut task| {
+        let thread = self.spawn(scope, move |mut task| {
             let shared = driver.shared();
             let work = AtWork(shared);
             turn_to_end(&mut *task, driver);
             drop(work);
             task.close(shared.wait_decided());
         });
-        if thread.is_none() {
+        if thread.is_err() {
             shared.end_work();
         }
         thread
     }
 
-    /// Starts a thread that is joined before anything is decided.
+    /// Starts a thread that is joined before anything is decided. If there can be none the run is aborted.
     pub(crate) fn start<'scope, 'outer>(
         self,
         scope: &'scope std::thread::Scope<'scope, 'outer>,
@@ -82,29 +103,23 @@ impl<'env> OwnThread<'env> {
     where
         'env: 'scope,
     {
-        self.spawn(scope, driver, move |mut task| turn_to_end(&mut *task, driver))
+        let name = self.name.clone();
+        let started = self.spawn(scope, move |mut task| turn_to_end(&mut *task, driver));
+        started.map_err(|error| driver.abort(Error::stage(&name, "start its thread", error.into()))).ok()
     }
 
-    /// Spawns the thread; if there can be none the run is aborted.
     fn spawn<'scope, 'outer>(
         self,
         scope: &'scope std::thread::Scope<'scope, 'outer>,
-        driver: Driver<'scope, 'env>,
         body: impl FnOnce(Box<dyn Task<'env> + 'env>) + Send + 'scope,
-    ) -> Option<ScopedJoinHandle<'scope, ()>>
+    ) -> io::Result<ScopedJoinHandle<'scope, ()>>
     where
         'env: 'scope,
     {
         let OwnThread { name, task } = self;
         // A name with a NUL in it is no reason not to run.
         let builder = std::thread::Builder::new().name(name.replace('\0', "\u{fffd}"));
-        match builder.spawn_scoped(scope, move || body(task)) {
-            Ok(thread) => Some(thread),
-            Err(error) => {
-                driver.abort(Error::stage(&name, "start its thread", error.into()));
-                None
-            }
-        }
+        builder.spawn_scoped(scope, move || body(task))
     }
 }
 

@@ -148,10 +148,10 @@ fn moves(cell: &StageCell) -> u64 {
 }
 
 impl Shared {
-    /// Says that something waits until a time that is known.
+    /// Says that something waits until a time, if that is known.
     #[inline]
-    pub(crate) fn expect(&self, until: u64) {
-        if let Some(watch) = &self.watch {
+    pub(crate) fn expect(&self, until: impl Into<Option<u64>>) {
+        if let (Some(watch), Some(until)) = (&self.watch, until.into()) {
             watch.expected.fetch_max(until, Relaxed);
         }
     }

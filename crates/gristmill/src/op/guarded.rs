@@ -97,10 +97,14 @@ where
     {
         let tally = cx.tally(self.each.policy.at());
         match refusal {
-            Refusal::Until(at) | Refusal::Full(at) => {
+            Refusal::Until(at) => {
                 tally.aside += 1;
-                let full = matches!(refusal, Refusal::Full(_));
-                state.aside.stand_first(cx.in_run(at), full, entry);
+                state.aside.stand_first(cx.in_run(at), entry);
+                false
+            }
+            Refusal::Full => {
+                tally.aside += 1;
+                state.aside.stand_for_place(self.each.policy.guards.line_up(), entry);
                 false
             }
             Refusal::Open => {
@@ -207,7 +211,7 @@ where
             state.aside.stand_behind(Entry { item, attempt: 1, index: cx.index(), hole });
             return;
         }
-        match policy.guards.admit(|| (cx.time(), u64::MAX)) {
+        match policy.guards.admit(|| (cx.time(), cx.waited_since())) {
             Ok(pass) => self.attempt(state, cx, item, pass, emit),
             Err(refusal) => {
                 let hole = if refusal == Refusal::Open { Hole::NONE } else { cx.open_hole() };
@@ -249,10 +253,8 @@ where
         Emit: FnMut(&mut Context<'_>, U),
     {
         let policy = &self.each.policy;
-        let full = state.aside.wants_place() && policy.guards.have_room();
-        let may_ask = !state.aside.has_line() || state.aside.may_ask(now) || full;
         state.aside.line_up(now);
-        while may_ask && !cx.is_stopped() {
+        while !cx.is_stopped() {
             let Some(entry) = state.aside.next_in_line() else { return };
             let tally = cx.tally(policy.at());
             tally.resumed += 1;
@@ -260,6 +262,7 @@ where
             let since = state.aside.ask_at();
             match policy.guards.admit(|| (cx.time(), cx.in_process(since))) {
                 Ok(pass) => {
+                    state.aside.let_in();
                     (state.attempt, state.hole) = (entry.attempt, entry.hole);
                     cx.tally(policy.at()).retried += u64::from(entry.attempt > 1);
                     self.attempt(state, cx, entry.item, pass, emit);
@@ -275,6 +278,10 @@ where
 
     fn may_enter(&self, waiting: &Aside<T>) -> bool {
         waiting.wants_place() && self.each.policy.guards.have_room()
+    }
+
+    fn room(&self, now: u64) -> usize {
+        self.each.policy.guards.room(now)
     }
 
     fn take_waiting(&self, state: &mut Self::State) -> Aside<T> {

@@ -85,6 +85,13 @@ pub trait Operator<'env, In>: Send + Sync + Sized + 'env {
         false
     }
 
+    /// How many attempts could begin now, about.
+    #[doc(hidden)]
+    #[inline]
+    fn room(&self, _now: u64) -> usize {
+        usize::MAX
+    }
+
     /// Moves what is put aside out of a worker's state.
     #[doc(hidden)]
     #[inline]

@@ -32,6 +32,7 @@ use crate::source::Source;
 use crate::store::Outcome;
 use crate::watchdog::Watchdog;
 use crate::weight::{Bytes, Scale, Weight};
+use crate::workers::Workers;
 use parking_lot::Mutex;
 use settings::MOST_THREADS;
 use std::collections::HashMap;
@@ -545,37 +546,38 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
 
     /// Makes another item of each on threads of its own, at most `workers` at once: for what waits, such as a lookup over
     /// the network. Order is restored afterwards if the pipeline is ordered.
+    ///
+    /// `workers` is a number, or [`Workers`] whose number can be changed while the run goes on, or finds itself.
     pub fn map_blocking<U: Send + 'env>(
         self,
-        workers: usize,
+        workers: impl Into<Workers>,
         f: impl Fn(Op::Out) -> U + Send + Sync + 'env,
     ) -> Resumed<'env, Op::Out, U, Infallible> {
-        self.blocking("map_blocking", workers, move |(): &mut (), item| Ok(Some(f(item))))
+        self.blocking("map_blocking", workers.into(), move |(): &mut (), item| Ok(Some(f(item))))
     }
 
     /// [`map_blocking`](Pipeline::map_blocking) for a function that may fail.
     pub fn try_map_blocking<U: Send + 'env, E: Into<BoxError> + Send + 'env>(
         self,
-        workers: usize,
+        workers: impl Into<Workers>,
         f: impl Fn(Op::Out) -> Result<U, E> + Send + Sync + 'env,
     ) -> Resumed<'env, Op::Out, U, E> {
-        self.blocking("try_map_blocking", workers, move |(): &mut (), item| f(item).map(Some))
+        self.blocking("try_map_blocking", workers.into(), move |(): &mut (), item| f(item).map(Some))
     }
 
     fn blocking<U: Send + 'env, E: Into<BoxError> + Send + 'env>(
         self,
         method: &'static str,
-        workers: usize,
+        workers: Workers,
         call: impl Fn(&mut (), Op::Out) -> Result<Option<U>, E> + Send + Sync + 'env,
     ) -> Resumed<'env, Op::Out, U, E> {
         let mut sealed = self.seal();
-        sealed.settings.refuse_zero("workers of map_blocking", workers);
-        if workers > MOST_THREADS {
-            sealed
-                .settings
-                .refuse("workers of map_blocking", format!("is {workers}, more than {MOST_THREADS} threads"));
+        let most = workers.most();
+        sealed.settings.refuse_zero("workers of map_blocking", workers.get());
+        if most > MOST_THREADS {
+            sealed.settings.refuse("workers of map_blocking", format!("is {most}, more than {MOST_THREADS} threads"));
         }
-        sealed.settings.own_threads += workers.min(MOST_THREADS);
+        sealed.settings.own_threads += most.min(MOST_THREADS);
         let (handle, policy) = Handle::stage(sealed.lineage.name(method));
         sealed.resume(handle, Scale::of_type(), move |head, input_scale, plan, scale, out| {
             let name = policy.lock().stage().to_owned();

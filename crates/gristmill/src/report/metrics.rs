@@ -5,8 +5,44 @@
 
 use super::Kind;
 use super::histogram::Histogram;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
+
+/// How many workers a stage has, and has had.
+#[derive(Debug)]
+pub(crate) struct Workforce(Mutex<Force>);
+
+#[derive(Debug, Clone, Copy)]
+struct Force {
+    now: usize,
+    most: usize,
+    /// Since when.
+    since: u64,
+    /// Their time before that, all added up.
+    nanos: f64,
+}
+
+impl Workforce {
+    pub(crate) fn new(workers: usize) -> Self {
+        Workforce(Mutex::new(Force { now: workers, most: workers, since: 0, nanos: 0.0 }))
+    }
+
+    /// There are so many from now on.
+    pub(crate) fn set(&self, workers: usize, now: u64) {
+        let mut force = self.0.lock();
+        force.nanos += now.saturating_sub(force.since) as f64 * force.now as f64;
+        (force.now, force.most, force.since) = (workers, force.most.max(workers), now);
+    }
+
+    /// How many there are, the most there were, and the mean up to a time.
+    pub(crate) fn read(&self, now: u64) -> (usize, usize, f64) {
+        let force = *self.0.lock();
+        let nanos = force.nanos + now.saturating_sub(force.since) as f64 * force.now as f64;
+        let mean = if now > 0 && force.since > 0 { nanos / now as f64 } else { force.now as f64 };
+        (force.now, force.most, mean)
+    }
+}
 
 /// The counters of one stage. The counts are of items, the times are in nanoseconds and added up over workers.
 #[derive(Debug)]
@@ -16,7 +52,7 @@ pub struct StageCell {
     /// Stages fused into one segment share its number.
     pub(crate) segment: usize,
     /// How many may run at once.
-    pub(crate) workers: usize,
+    pub(crate) workers: Workforce,
     /// They are threads of its own, not of the pool.
     pub(crate) own_threads: bool,
     /// The stage leads its segment: the segment's times are written here.
@@ -47,7 +83,7 @@ impl StageCell {
             name,
             kind,
             segment,
-            workers,
+            workers: Workforce::new(workers),
             own_threads: false,
             leads: false,
             ends: false,

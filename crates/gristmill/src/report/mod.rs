@@ -6,7 +6,7 @@ mod table;
 mod verdict;
 
 pub use metrics::MorselBookkeeping;
-pub(crate) use metrics::{StageCell, Tally};
+pub(crate) use metrics::{StageCell, Tally, Workforce};
 pub use verdict::Verdict;
 
 use crate::chunk::MappedBytes;
@@ -74,8 +74,12 @@ pub struct StageReport {
     pub leads_segment: bool,
     /// Whether it is the end of a branch.
     pub ends_branch: bool,
-    /// How many workers or threads it may keep busy at once.
+    /// How many workers or threads it may keep busy at once; if that was changed, in the end.
     pub workers: usize,
+    /// The most that it could keep busy at any time.
+    pub most_workers: usize,
+    /// How many there were in the mean over the run.
+    pub mean_workers: f64,
     /// Whether they are threads of its own, not of the pool.
     pub own_threads: bool,
     /// Items that entered; for an extract stage, that the source yielded, failures included.
@@ -132,7 +136,7 @@ impl StageReport {
     /// Share of its workers' time that it was busy; 1.0 is all of it.
     #[must_use]
     pub fn utilization(&self, elapsed: Duration) -> f64 {
-        let whole = elapsed.as_secs_f64() * self.workers.max(1) as f64;
+        let whole = elapsed.as_secs_f64() * self.mean_workers.max(1.0);
         if whole > 0.0 { self.busy.as_secs_f64() / whole } else { 0.0 }
     }
 }
@@ -287,7 +291,8 @@ fn read_stage(cell: &StageCell, elapsed: Duration) -> StageReport {
     let busy = Duration::from_nanos(cell.busy_nanos.load(Relaxed));
     let blocked = Duration::from_nanos(cell.blocked_nanos.load(Relaxed));
     let measured = Duration::from_nanos(cell.starved_nanos.load(Relaxed));
-    let whole = elapsed * u32::try_from(cell.workers).unwrap_or(u32::MAX);
+    let (workers, most_workers, mean_workers) = cell.workers.read(elapsed.as_nanos() as u64);
+    let whole = elapsed.mul_f64(mean_workers);
     let idle = whole.saturating_sub(busy + blocked);
     StageReport {
         name: cell.name.clone(),
@@ -295,7 +300,9 @@ fn read_stage(cell: &StageCell, elapsed: Duration) -> StageReport {
         segment: cell.segment,
         leads_segment: cell.leads,
         ends_branch: cell.ends,
-        workers: cell.workers,
+        workers,
+        most_workers,
+        mean_workers,
         own_threads: cell.own_threads,
         items_in: cell.items_in.load(Relaxed),
         items_out: cell.items_out.load(Relaxed),

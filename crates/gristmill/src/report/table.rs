@@ -80,7 +80,7 @@ fn row(stage: &StageReport) -> [String; 14] {
         group(stage.skipped),
         group(stage.dead),
         if stage.kind == Kind::Extract { group(stage.shed) } else { String::new() },
-        if stage.leads_segment { stage.workers.to_string() } else { String::new() },
+        if stage.leads_segment { workers(stage) } else { String::new() },
         time(stage.busy),
         time(stage.blocked),
         time(stage.starved),
@@ -88,6 +88,12 @@ fn row(stage: &StageReport) -> [String; 14] {
         latency(1),
         latency(2),
     ]
+}
+
+/// How many workers there are, and the most there were if that is another number.
+fn workers(stage: &StageReport) -> String {
+    let StageReport { workers, most_workers, .. } = stage;
+    if workers == most_workers { workers.to_string() } else { format!("{workers} of {most_workers}") }
 }
 
 /// The accounts in one sentence, without what is zero.

@@ -7,6 +7,7 @@
 mod budget;
 mod checkpoint;
 mod chunks;
+mod control;
 mod errors;
 #[cfg(target_os = "linux")]
 mod fallback;
@@ -14,6 +15,8 @@ mod guard;
 mod lifecycle;
 mod limits;
 mod order;
+#[cfg(all(target_os = "linux", feature = "pin"))]
+mod pin;
 mod pools;
 mod report;
 mod retry;
