@@ -156,6 +156,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Task<'env> for Hand<'env, In
     fn turn(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
         if !std::mem::replace(&mut self.begun, true) {
             self.node.started.fetch_add(1, Ordering::Relaxed);
+            self.node.note_threads(&mut self.node.control.lock());
         }
         if !self.is_wanted() {
             return self.rest(patience);
@@ -514,15 +515,15 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         self.finish_if_done(driver);
     }
 
-    /// Lets the tuner look, and tells those that rest, and the report, if the number of threads has changed.
+    /// Lets the tuner look, and calls those that rest if they are wanted again.
     fn look_after_threads(&self) {
         let Some(mut control) = self.control.try_lock() else { return };
-        let now = self.shared.now();
         if let Some(tuner) = &mut control.tuner {
             let state = self.state.lock();
             let queued = !state.jobs.is_empty() && !state.parked.has_line();
             drop(state);
             let (workers, busy) = (self.threads(), self.busy.load(Ordering::Relaxed));
+            let now = self.shared.now();
             let next = tuner.look(Look { now, workers, busy, queued, done: self.done.load(Ordering::Relaxed) });
             if next != workers {
                 self.workers.set(next);
@@ -532,9 +533,14 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         if wanted > std::mem::replace(&mut control.wanted, wanted) {
             self.rest.ring_all();
         }
-        let present = wanted.min(self.started.load(Ordering::Relaxed));
+        self.note_threads(&mut control);
+    }
+
+    /// Tells the report if the number of threads has changed.
+    fn note_threads(&self, control: &mut Control) {
+        let present = self.threads().min(self.started.load(Ordering::Relaxed));
         if present != std::mem::replace(&mut control.present, present) {
-            self.runner.lead().workers.set(present, now);
+            self.runner.lead().workers.set(present, self.shared.now());
         }
     }
 
@@ -608,9 +614,18 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for BlockingNode<
     }
 
     fn tick(&self, _: Driver<'_, 'env>) {
-        if Op::DEFERS && self.state.lock().is_due(self) {
-            // Who takes up the first wakes another if there is more.
-            self.bell.ring(1);
+        if Op::DEFERS {
+            let state = self.state.lock();
+            if state.parked.waits_for_place() {
+                // Others have it, perhaps in another run: this stage is not stuck.
+                self.shared.expect(self.shared.now());
+            }
+            let is_due = state.is_due(self);
+            drop(state);
+            if is_due {
+                // Who takes up the first wakes another if there is more.
+                self.bell.ring(1);
+            }
         }
         self.look_after_threads();
     }

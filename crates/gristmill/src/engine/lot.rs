@@ -54,6 +54,11 @@ impl<P: Parkable> Lot<P> {
         self.lines.iter().any(|line| !line.order.is_empty())
     }
 
+    /// Whether there is anything in line that waits for a place, and not for a time.
+    pub(crate) fn waits_for_place(&self) -> bool {
+        self.lines.iter().any(|line| !line.order.is_empty() && self.opens_at(line) == NEVER)
+    }
+
     pub(crate) fn park(&mut self, what: P) {
         let mut before = 0;
         self.ask_at.resize(P::Waiting::LINES as usize, NEVER);

@@ -274,8 +274,17 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env,
     }
 
     fn tick(&self, driver: Driver<'_, 'env>) {
-        if Op::DEFERS && self.input.lock().is_due(&self.runner) {
-            driver.notify();
+        if Op::DEFERS {
+            let input = self.input.lock();
+            if input.parked.waits_for_place() {
+                // Others have it, perhaps in another run: this stage is not stuck.
+                self.shared.expect(self.shared.now());
+            }
+            let is_due = input.is_due(&self.runner);
+            drop(input);
+            if is_due {
+                driver.notify();
+            }
         }
         if let Some(keeper) = &self.keeper {
             if self.shared.watch.is_some() && keeper.is_pressed() {
