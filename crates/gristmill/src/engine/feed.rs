@@ -400,7 +400,7 @@ where
     let given = start.position;
     plan.add_task(
         name.clone(),
-        Drawing { name, source, scale, intake, held: None, rest, scout, lap: 0, shedder, given },
+        Drawing { name, source, scale, intake, held: None, rest, scout, lap: 0, room: 0, shedder, given },
     );
     Box::new(feed)
 }
@@ -443,6 +443,8 @@ struct Drawing<'env, S: Source> {
     scout: Scout<'env>,
     /// When something was last added to a counter of time.
     lap: u64,
+    /// At least so many items find room in the intake: workers only take.
+    room: usize,
     shedder: Option<Shedder<'env, S::Item>>,
     /// How many items came before the one that is held.
     given: u64,
@@ -479,12 +481,8 @@ impl<'env, S: Source> Drawing<'env, S> {
                 shared.note_drained();
                 return Turned::Ended;
             }
-            if self.shedder.is_none() && !self.intake.has_room(most(shared)) {
-                let has_room = self.intake.wait_for_room(most(shared), shared, patience);
-                self.lap(shared, |cell| &cell.blocked_nanos);
-                if !has_room {
-                    return Turned::Idle;
-                }
+            if self.shedder.is_none() && !self.find_room(shared, patience) {
+                return Turned::Idle;
             }
             let pulled = self.pull(patience);
             self.lap(shared, |cell| &cell.busy_nanos);
@@ -492,9 +490,20 @@ impl<'env, S: Source> Drawing<'env, S> {
                 return pulled;
             }
         }
-        let laid = if self.shedder.is_some() { self.place(driver, patience) } else { self.lay(driver, patience) };
-        self.lap(shared, |cell| &cell.blocked_nanos);
-        laid
+        if self.shedder.is_some() { self.place(driver, patience) } else { self.lay(driver, patience) }
+    }
+
+    /// Whether there is room for one more item; waits for it.
+    fn find_room(&mut self, shared: &Shared, patience: Duration) -> bool {
+        if self.room == 0 {
+            self.room = self.intake.room(most(shared));
+        }
+        if self.room == 0 {
+            self.lap(shared, |cell| &cell.busy_nanos);
+            self.room = self.intake.wait_for_room(most(shared), shared, patience);
+            self.lap(shared, |cell| &cell.blocked_nanos);
+        }
+        self.room > 0
     }
 
     fn pull(&mut self, patience: Duration) -> Turned {
@@ -515,7 +524,14 @@ impl<'env, S: Source> Drawing<'env, S> {
     /// Charges what is held and puts it down.
     fn lay(&mut self, driver: Driver<'_, 'env>, patience: Duration) -> Turned {
         let Some((item, weight)) = self.held.take() else { return Turned::Idle };
-        match driver.shared().gate.charge(weight, patience, || driver.relieve()) {
+        let gate = &driver.shared().gate;
+        let charge = gate.charge_at_once(weight).unwrap_or_else(|_| {
+            self.lap(driver.shared(), |cell| &cell.busy_nanos);
+            let charge = gate.charge(weight, patience, || driver.relieve());
+            self.lap(driver.shared(), |cell| &cell.blocked_nanos);
+            charge
+        });
+        match charge {
             Charge::Charged(charge) => {
                 self.put(item, (weight, charge), driver);
                 if let Some(source) = &mut self.source {
@@ -538,6 +554,7 @@ impl<'env, S: Source> Drawing<'env, S> {
     fn put(&mut self, item: Yield<S>, weight: (usize, usize), driver: Driver<'_, 'env>) {
         self.intake.lay(Weighed { item, weight, position: self.given }, driver, |_| None);
         self.given += 1;
+        self.room = self.room.saturating_sub(1);
     }
 
     /// Puts what is held down, or sheds it or others.
@@ -558,6 +575,7 @@ impl<'env, S: Source> Drawing<'env, S> {
             Came::Waits(coming, what) => {
                 self.held = Some((coming.item, bytes));
                 shedder.wait(what, &self.intake, shared, patience);
+                self.lap(shared, |cell| &cell.blocked_nanos);
                 Turned::Idle
             }
             Came::Stopped(coming) => {
@@ -583,7 +601,7 @@ impl<'env, S: Source> Drawing<'env, S> {
         driver.notify();
     }
 
-    /// Adds the time since the last lap to a counter of the extract stage. The clock is read twice an item, no oftener.
+    /// Adds the time since the last lap to a counter of the extract stage. Unless it waits the clock is read once an item.
     fn lap(&mut self, shared: &Shared, counter: fn(&StageCell) -> &AtomicU64) {
         let before = std::mem::replace(&mut self.lap, shared.now());
         if let Some(cell) = self.intake.cell.get() {
@@ -603,19 +621,19 @@ impl<T> Intake<T> {
         drop(gate.adopt(None, charge, bytes));
     }
 
-    /// Whether there is room for one more item, if there may be so many.
-    fn has_room(&self, most: usize) -> bool {
-        self.state.lock().items.len() < most
+    /// For how many items there is room, if there may be so many.
+    fn room(&self, most: usize) -> usize {
+        most.saturating_sub(self.state.lock().items.len())
     }
 
-    /// Waits until there is room for one more item, or `patience` is at an end; says whether there is.
-    pub(super) fn wait_for_room(&self, most: usize, shared: &Shared, patience: Duration) -> bool {
+    /// Waits until there is room for one more item, or `patience` is at an end; says for how many there is.
+    pub(super) fn wait_for_room(&self, most: usize, shared: &Shared, patience: Duration) -> usize {
         let mut laid = self.state.lock();
         let is_full = |laid: &Laid<T>| laid.items.len() >= most;
         if is_full(&laid) && !shared.is_stopped() {
             self.room.wait_for(&mut laid, patience);
         }
-        !is_full(&laid)
+        most.saturating_sub(laid.items.len())
     }
 
     /// Puts an item down, and takes out another that makes room for it.

@@ -175,7 +175,9 @@ impl<'env, T: Send + 'env> Shedder<'env, T> {
         match (what, &self.letters) {
             (For::Letters, Some(letters)) => drop(letters.has_room(most, patience)),
             (For::Letters, None) => {}
-            (For::Room, _) => drop(intake.wait_for_room(most, shared, patience)),
+            (For::Room, _) => {
+                intake.wait_for_room(most, shared, patience);
+            }
             (For::Budget, _) => shared.gate.wait_for_return(patience),
         }
     }
