@@ -269,8 +269,8 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "retry: a tick calls nobody when something is due",
         file: "engine/segment.rs",
-        from: "        if Op::DEFERS && self.input.lock().is_due(&self.runner) {\n            driver.notify();",
-        to: "        if Op::DEFERS && self.input.lock().is_due(&self.runner) {\n            let _ = driver;",
+        from: "            if is_due {\n                driver.notify();",
+        to: "            if is_due {\n                let _ = driver;",
         caught_by: CaughtBy::Model("put_aside"),
     },
     Plant {
@@ -326,6 +326,41 @@ pub const PLANTS: &[Plant] = &[
         from: "        if meeting.arrived < roll.ends.len() {\n            return;",
         to: "        if meeting.arrived > roll.ends.len() {\n            return;",
         caught_by: CaughtBy::Model("checkpoint"),
+    },
+    Plant {
+        name: "shedding: the newest goes where the oldest should",
+        file: "engine/shed.rs",
+        from: "            Which::Oldest => self.items.iter().position(Result::is_ok),",
+        to: "            Which::Oldest => self.items.iter().rposition(Result::is_ok),",
+        caught_by: CaughtBy::Test("shed::exactly_what_has_no_room_goes"),
+    },
+    Plant {
+        name: "shedding: a failure of the source goes like any item",
+        file: "engine/shed.rs",
+        from: "let goes_itself = coming.item.is_ok() && self.which == Which::Newest;",
+        to: "let goes_itself = self.which == Which::Newest;",
+        caught_by: CaughtBy::Test("shed::a_failure_of_the_source_is_never_shed"),
+    },
+    Plant {
+        name: "shedding: what goes is not counted",
+        file: "engine/shed.rs",
+        from: "            cell.add(&Tally { items_in: 1, shed: 1, ..Tally::default() });",
+        to: "            cell.add(&Tally { items_in: 1, ..Tally::default() });",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "breaker: a fallback that panics is tried again",
+        file: "op/guarded.rs",
+        from: "        if std::mem::take(&mut state.falls_back) {",
+        to: "        if std::mem::take(&mut state.falls_back) && at != policy.at() {",
+        caught_by: CaughtBy::Test("fallback::a_fallback_that_fails_or_panics"),
+    },
+    Plant {
+        name: "watchdog: what waits for a place is taken for stuck",
+        file: "engine/segment.rs",
+        from: "            if input.parked.waits_for_place() {",
+        to: "            if input.parked.waits_for_place() && input.parked.is_empty() {",
+        caught_by: CaughtBy::Test("waiting::items_that_wait_for_a_place_are_not_stuck"),
     },
 ];
 
