@@ -27,6 +27,9 @@ def by_polars(path):
 def by_duckdb(path):
     import duckdb
 
+    # It would be printed among the answers.
+    duckdb.execute("SET enable_progress_bar = false")
+
     sql = """
         SELECT station, min(degrees), max(degrees), sum(degrees), count(*)
         FROM read_csv(?, delim = ';', header = false, quote = '', escape = '', auto_detect = false,

@@ -27,6 +27,9 @@ def by_polars(path, is_lowered):
 def by_duckdb(path, is_lowered):
     import duckdb
 
+    # It would be printed among the answers.
+    duckdb.execute("SET enable_progress_bar = false")
+
     text = "lower(line)" if is_lowered else "line"
     sql = f"""
         SELECT word, count(*)
