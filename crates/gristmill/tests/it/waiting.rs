@@ -153,9 +153,13 @@ fn items_that_wait_for_a_place_are_not_stuck() {
                     item
                 });
                 let other = other.concurrency_limit(&place);
-                scope.spawn(move || other.count().run().unwrap());
+                let other = scope.spawn(move || other.count().run().unwrap());
                 entered.recv_timeout(LIMIT).unwrap();
-                let then = Some(move || open.send(()).unwrap());
+                // It has given the place back before virtual time goes on: that runs as fast as it likes meanwhile.
+                let then = Some(move || {
+                    open.send(()).unwrap();
+                    other.join().unwrap();
+                });
                 let until = Duration::from_millis(300);
                 let quiet = Quiet { given: false, monitor: monitor.clone(), until, then };
                 let waiting = Pipeline::extract(quiet).monitor(&monitor).watchdog(said.after(SHORT));
