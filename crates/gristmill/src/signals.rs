@@ -140,3 +140,17 @@ impl Drop for SignalWatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_signal_drains_even_if_the_program_has_done_so() {
+        let token = CancelToken::new();
+        token.drain();
+        let (_alive, ended) = bounded(0);
+        Signals::new(&token).take(SIGTERM, 0, &ended);
+        assert!(token.is_draining() && !token.is_cancelled());
+    }
+}
