@@ -496,9 +496,6 @@ impl<'env, S: Source> Drawing<'env, S> {
     /// Whether there is room for one more item; waits for it.
     fn find_room(&mut self, shared: &Shared, patience: Duration) -> bool {
         if self.room == 0 {
-            self.room = self.intake.room(most(shared));
-        }
-        if self.room == 0 {
             self.lap(shared, |cell| &cell.busy_nanos);
             self.room = self.intake.wait_for_room(most(shared), shared, patience);
             self.lap(shared, |cell| &cell.blocked_nanos);
@@ -619,11 +616,6 @@ impl<T> Intake<T> {
         count_lost(self.cell.get().map(|cell| &**cell), left.len());
         drop(laid);
         drop(gate.adopt(None, charge, bytes));
-    }
-
-    /// For how many items there is room, if there may be so many.
-    fn room(&self, most: usize) -> usize {
-        most.saturating_sub(self.state.lock().items.len())
     }
 
     /// Waits until there is room for one more item, or `patience` is at an end; says for how many there is.
