@@ -16,7 +16,8 @@ use crate::scan::Avx2;
 /// A row that is none makes the result an error. Pieces that come after it are then passed over, so a wrong file takes no
 /// longer than a right one, and the error is that of the first wrong row whichever worker sees it.
 ///
-/// Its memory is 64 KiB at least, and up to 4 KiB a station; up to 512 bytes when there are thousands of them.
+/// Its memory is 64 KiB at least, and up to 4 KiB a station; up to 512 bytes when there are thousands of them. It is twice that
+/// when a name has 32 bytes or more.
 #[derive(Debug, Clone)]
 pub struct Tally {
     table: Table,

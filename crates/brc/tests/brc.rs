@@ -153,6 +153,20 @@ fn names_of_every_length_are_told_apart() {
 }
 
 #[test]
+fn names_that_end_with_zeros_are_others() {
+    let name = |len: usize, zeros: usize| format!("{}{}", "n".repeat(len), "\0".repeat(zeros));
+    let lengths = (1..=97).flat_map(|len| (0..=3).map(move |zeros| (len, zeros)));
+    let text: String = lengths.map(|(len, zeros)| format!("{};{zeros}.0\n", name(len, zeros))).collect();
+    for make in LOOPS {
+        let mut tally = make();
+        tally.add_lines(text.repeat(3).as_bytes(), 0);
+        let summary = tally.finish().unwrap();
+        assert_eq!((summary.len(), summary.rows()), (4 * 97, 3 * 4 * 97));
+        assert!(summary.iter().all(|(_, stats)| stats.min() == stats.max()));
+    }
+}
+
+#[test]
 fn the_table_grows_with_the_stations() {
     let text: String =
         (0..40_000).map(|number| format!("station number {:>1$};{2}.0\n", number, number % 30, number % 9)).collect();

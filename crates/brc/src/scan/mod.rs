@@ -10,7 +10,9 @@
 //! 2. The head is hashed, and compared with that in the [table](crate::table).
 //! 3. The [number](crate::number) after the `;` is read and its shape is checked.
 //!
-//! Names of 32 bytes and more have a way of their own. Whatever else is not as expected (a new name, a line end of two
+//! A name of 32 bytes and more has a *tail*: the 72 bytes after the head, of which those after the `;` are made zero. It is
+//! cut, hashed and compared as the head is, however long the name: a loop that ends with the name would cost a mispredicted
+//! branch a row. Such rows are longer than the core expects, so what comes is asked for in advance. Whatever else is not as expected (a new name, a line end of two
 //! bytes, the end of the piece, a mistake) goes to [`row::read`], which is slow and decides. No name gets into the table
 //! without its check, so one that is found there is a good one.
 //!
@@ -33,15 +35,22 @@ use memchr::memchr;
 pub const HEAD: usize = 32;
 /// A head, `;` and the eight bytes in which a number is looked for; some more for whole words.
 const WINDOW: usize = 48;
-/// The same after the longest name.
-const LONG_WINDOW: usize = LONGEST_NAME + 1 + 8;
+/// The first bytes of a tail: there is room for so many beside the head.
+pub const NECK: usize = 8;
+/// The others.
+pub const BODY: usize = 64;
+/// Bytes in which the `;` of a long name is looked for. The number after it is in them, too.
+pub const LONG_WINDOW: usize = 128;
+const _: () = assert!(LONGEST_NAME < HEAD + NECK + BODY && LONGEST_NAME + 1 + 8 <= LONG_WINDOW);
 /// Rows that are read in turn.
 const LANES: usize = 4;
 
 /// How a machine handles 32 bytes.
 pub trait Kernel: Copy {
-    /// The bytes in registers.
+    /// The bytes of a head, in registers.
     type Head: Copy;
+    /// Those of a tail.
+    type Tail: Copy;
 
     /// The bytes up to the first `;` and with it, then zeros; and how many are before it. All 32 if there is none.
     fn cut(self, bytes: &[u8; HEAD]) -> (Self::Head, usize);
@@ -53,6 +62,21 @@ pub trait Kernel: Copy {
 
     /// A number whose low bits depend on all bytes.
     fn hash(self, head: Self::Head) -> u64;
+
+    /// The head and the tail of a name of 32 bytes or more, and how long it is; more than [`LONGEST_NAME`] if there is no
+    /// `;` before.
+    fn cut_long(self, bytes: &[u8; LONG_WINDOW]) -> (Self::Head, Self::Tail, usize);
+
+    /// The bytes as they are.
+    fn load_tail(self, neck: &[u8; NECK], body: &[u8; BODY]) -> Self::Tail;
+
+    fn is_same_tail(self, tail: Self::Tail, other: Self::Tail) -> bool;
+
+    /// A number whose low bits depend on all bytes of both.
+    fn hash_long(self, head: Self::Head, tail: Self::Tail) -> u64;
+
+    /// Says that what comes soon after this place will be read.
+    fn announce(self, bytes: &[u8], at: usize);
 
     /// [`long_row`], compiled for this kernel.
     fn long_row(self, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize>;
@@ -121,22 +145,22 @@ fn long_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) ->
     let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk::<LONG_WINDOW>) else {
         return slow_row(kernel, bytes, at, table);
     };
-    let Some(rest_len) = memchr(b';', &window[HEAD..=LONGEST_NAME]) else {
+    kernel.announce(bytes, at);
+    let (head, tail, name_len) = kernel.cut_long(window);
+    if name_len > LONGEST_NAME {
         return slow_row(kernel, bytes, at, table);
-    };
-    let (rest, number) = window[HEAD..].split_at(rest_len);
-    let head = kernel.load(first(window));
-    let (Some((tenths, len)), Some(stats)) = (number::parse(*first(&number[1..])), table.find_long(kernel, head, rest))
-    else {
+    }
+    let parsed = number::parse(*first(&window[name_len + 1..name_len + 9]));
+    let (Some((tenths, len)), Some(stats)) = (parsed, table.find_long(kernel, head, tail)) else {
         return slow_row(kernel, bytes, at, table);
     };
     stats.add(tenths);
-    Some(at + HEAD + rest_len + 1 + len)
+    Some(at + name_len + 1 + len)
 }
 
 /// The first bytes of a longer slice.
 #[inline(always)]
-fn first<const N: usize>(bytes: &[u8]) -> &[u8; N] {
+pub fn first<const N: usize>(bytes: &[u8]) -> &[u8; N] {
     bytes.first_chunk().expect("the slice is long enough")
 }
 

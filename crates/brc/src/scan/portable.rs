@@ -1,6 +1,6 @@
-//! Heads as four words, for every machine.
+//! Heads as four words and tails as nine, for every machine.
 
-use super::{HEAD, Kernel};
+use super::{BODY, HEAD, Kernel, LONG_WINDOW, NECK};
 use crate::table::{Table, mix};
 
 const SEMICOLONS: u64 = u64::from_ne_bytes([b';'; 8]);
@@ -19,29 +19,16 @@ impl Portable {
 
 impl Kernel for Portable {
     type Head = [u64; HEAD / 8];
+    type Tail = [u64; (NECK + BODY) / 8];
 
     #[inline(always)]
     fn cut(self, bytes: &[u8; HEAD]) -> (Self::Head, usize) {
-        let words = self.load(bytes);
-        let mut head = [0; HEAD / 8];
-        for (index, word) in words.into_iter().enumerate() {
-            // The lowest high bit that is set is at the first `;`: a borrow can only make mistakes above it.
-            let other = word ^ SEMICOLONS;
-            let found = other.wrapping_sub(ONES) & !other & HIGHS;
-            if found != 0 {
-                // Up to the high bit of that byte, and with it.
-                head[index] = word & (found ^ (found - 1));
-                return (head, index * 8 + found.trailing_zeros() as usize / 8);
-            }
-            head[index] = word;
-        }
-        (head, HEAD)
+        cut(self.load(bytes))
     }
 
     #[inline(always)]
     fn load(self, bytes: &[u8; HEAD]) -> Self::Head {
-        let (words, _) = bytes.as_chunks::<8>();
-        std::array::from_fn(|index| u64::from_le_bytes(words[index]))
+        words(bytes)
     }
 
     #[inline(always)]
@@ -55,7 +42,60 @@ impl Kernel for Portable {
         mix(mix(mix(first) ^ second) ^ third ^ fourth.rotate_left(32))
     }
 
+    #[inline(always)]
+    fn cut_long(self, bytes: &[u8; LONG_WINDOW]) -> (Self::Head, Self::Tail, usize) {
+        let (head, rest) = bytes.split_at(HEAD);
+        let (tail, tail_len) = cut(words(rest));
+        (words(head), tail, HEAD + tail_len)
+    }
+
+    #[inline(always)]
+    fn load_tail(self, neck: &[u8; NECK], body: &[u8; BODY]) -> Self::Tail {
+        let ([neck], body): ([u64; 1], [u64; BODY / 8]) = (words(neck), words(body));
+        std::array::from_fn(|index| if index == 0 { neck } else { body[index - 1] })
+    }
+
+    #[inline(always)]
+    fn is_same_tail(self, tail: Self::Tail, other: Self::Tail) -> bool {
+        tail == other
+    }
+
+    #[inline(always)]
+    fn hash_long(self, head: Self::Head, tail: Self::Tail) -> u64 {
+        // What is zero behind the name need not be mixed in.
+        let words = tail.into_iter().take_while(|word| *word != 0);
+        words.fold(self.hash(head), |hash, word| mix(hash ^ word))
+    }
+
+    #[inline(always)]
+    fn announce(self, _: &[u8], _: usize) {}
+
     fn long_row(self, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize> {
         super::long_row(self, bytes, at, table)
     }
+}
+
+/// The bytes up to the first `;` and with it, then zeros; and how many are before it.
+#[inline(always)]
+fn cut<const WORDS: usize>(words: [u64; WORDS]) -> ([u64; WORDS], usize) {
+    let mut cut = [0; WORDS];
+    for (index, word) in words.into_iter().enumerate() {
+        // The lowest high bit that is set is at the first `;`: a borrow can only make mistakes above it.
+        let other = word ^ SEMICOLONS;
+        let found = other.wrapping_sub(ONES) & !other & HIGHS;
+        if found != 0 {
+            // Up to the high bit of that byte, and with it.
+            cut[index] = word & (found ^ (found - 1));
+            return (cut, index * 8 + found.trailing_zeros() as usize / 8);
+        }
+        cut[index] = word;
+    }
+    (cut, WORDS * 8)
+}
+
+/// So many words of a slice that has them.
+#[inline(always)]
+fn words<const WORDS: usize>(bytes: &[u8]) -> [u64; WORDS] {
+    let (words, _) = bytes.as_chunks::<8>();
+    std::array::from_fn(|index| u64::from_le_bytes(words[index]))
 }
