@@ -18,7 +18,7 @@ pub const LONGEST_NAME: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row<'a> {
     pub name: &'a [u8],
-    pub tenths: i16,
+    pub tenths: i32,
     /// Its bytes, with the end of the line.
     pub len: usize,
 }
@@ -52,12 +52,12 @@ pub fn check_name(name: &[u8]) -> Result<&str, Reason> {
     std::str::from_utf8(name).map_err(|_| Reason::NotUtf8)
 }
 
-fn parse_number(text: &[u8]) -> Option<i16> {
+fn parse_number(text: &[u8]) -> Option<i32> {
     let (sign, digits) = match text.strip_prefix(b"-") {
         Some(digits) => (-1, digits),
         None => (1, text),
     };
-    let digit = |byte: u8| byte.is_ascii_digit().then(|| i16::from(byte - b'0'));
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| i32::from(byte - b'0'));
     match *digits {
         [ones, b'.', tenth] => Some(sign * (10 * digit(ones)? + digit(tenth)?)),
         [tens, ones, b'.', tenth] => Some(sign * (100 * digit(tens)? + 10 * digit(ones)? + digit(tenth)?)),

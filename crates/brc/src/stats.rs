@@ -16,11 +16,11 @@ impl Stats {
     pub(crate) const NONE: Stats = Stats { sum: 0, count: 0, min: i32::MAX, max: i32::MIN };
 
     #[inline(always)]
-    pub(crate) fn add(&mut self, tenths: i16) {
+    pub(crate) fn add(&mut self, tenths: i32) {
         self.sum += i64::from(tenths);
         self.count += 1;
-        self.min = self.min.min(tenths.into());
-        self.max = self.max.max(tenths.into());
+        self.min = self.min.min(tenths);
+        self.max = self.max.max(tenths);
     }
 
     pub(crate) fn merge(&mut self, other: &Stats) {
@@ -63,7 +63,7 @@ impl Stats {
 mod tests {
     use super::*;
 
-    fn mean(tenths: &[i16]) -> String {
+    fn mean(tenths: &[i32]) -> String {
         let mut stats = Stats::NONE;
         tenths.iter().for_each(|tenths| stats.add(*tenths));
         stats.mean().to_string()

@@ -3,6 +3,7 @@
 use super::{BODY, HEAD, Kernel, LONG_WINDOW, NECK, first};
 use crate::table::Table;
 use std::arch::x86_64::*;
+use std::num::NonZeroUsize;
 
 /// Proof that the machine has AVX2, AES and both sets of BMI: only [`detect`](Avx2::detect) makes one.
 #[derive(Debug, Clone, Copy)]
@@ -153,14 +154,20 @@ impl Kernel for Avx2 {
     }
 
     #[inline(always)]
+    fn gather(self, word: u64, bits: u64) -> u64 {
+        // SAFETY: as in `scan`.
+        unsafe { _pext_u64(word, bits) }
+    }
+
+    #[inline(always)]
     fn announce(self, bytes: &[u8], at: usize) {
         // SAFETY: as in `scan`. It may point anywhere: nothing is read.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(at + AHEAD).cast()) }
     }
 
-    fn long_row(self, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize> {
+    fn long_row(self, bytes: &[u8], at: usize, table: &mut Table) -> Option<NonZeroUsize> {
         #[target_feature(enable = "avx2,aes,bmi1,bmi2")]
-        fn long_row(kernel: Avx2, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize> {
+        fn long_row(kernel: Avx2, bytes: &[u8], at: usize, table: &mut Table) -> Option<NonZeroUsize> {
             crate::scan::long_row(kernel, bytes, at, table)
         }
         // SAFETY: as in `scan`.

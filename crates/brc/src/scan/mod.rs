@@ -26,10 +26,11 @@ mod portable;
 pub use avx2::Avx2;
 pub use portable::Portable;
 
+use crate::number;
 use crate::row::{self, LONGEST_NAME};
 use crate::table::Table;
-use crate::{number, stats::Stats};
 use memchr::memchr;
+use std::num::NonZeroUsize;
 
 /// Bytes of a name that are handled at once.
 pub const HEAD: usize = 32;
@@ -75,11 +76,14 @@ pub trait Kernel: Copy {
     /// A number whose low bits depend on all bytes of both.
     fn hash_long(self, head: Self::Head, tail: Self::Tail) -> u64;
 
+    /// The bits of a word that are set in `bits`, side by side; `bits` is always the same.
+    fn gather(self, word: u64, bits: u64) -> u64;
+
     /// Says that what comes soon after this place will be read.
     fn announce(self, bytes: &[u8], at: usize);
 
     /// [`long_row`], compiled for this kernel.
-    fn long_row(self, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize>;
+    fn long_row(self, bytes: &[u8], at: usize, table: &mut Table) -> Option<NonZeroUsize>;
 }
 
 /// Adds the rows of a piece, which ends where a line or the file ends. False if one of them is none: then the table is of
@@ -91,19 +95,19 @@ fn scan<K: Kernel>(kernel: K, bytes: &[u8], table: &mut Table) -> bool {
     // Four variables, not an array: they stay in registers.
     while a < borders[1] && b < borders[2] && c < borders[3] && d < borders[4] {
         let Some(next) = add_row(kernel, bytes, a, table) else { return false };
-        a = next;
+        a = next.get();
         let Some(next) = add_row(kernel, bytes, b, table) else { return false };
-        b = next;
+        b = next.get();
         let Some(next) = add_row(kernel, bytes, c, table) else { return false };
-        c = next;
+        c = next.get();
         let Some(next) = add_row(kernel, bytes, d, table) else { return false };
-        d = next;
+        d = next.get();
     }
     let mut at = [a, b, c, d];
     for lane in 0..LANES {
         while at[lane] < borders[lane + 1] {
             let Some(next) = add_row(kernel, bytes, at[lane], table) else { return false };
-            at[lane] = next;
+            at[lane] = next.get();
         }
     }
     true
@@ -123,7 +127,7 @@ fn cut_in_lanes(bytes: &[u8]) -> [usize; LANES + 1] {
 
 /// Adds the row that begins there, and returns where the next one begins.
 #[inline(always)]
-fn add_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize> {
+fn add_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) -> Option<NonZeroUsize> {
     let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk::<WINDOW>) else {
         return slow_row(kernel, bytes, at, table);
     };
@@ -131,17 +135,19 @@ fn add_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) -> 
     if name_len >= HEAD {
         return kernel.long_row(bytes, at, table);
     }
-    let parsed = number::parse(*first(&window[name_len + 1..name_len + 9]));
-    let (Some((tenths, len)), Some(stats)) = (parsed, table.find_short(kernel, head)) else {
+    let Some((tenths, len)) = parse(kernel, &window[name_len + 1..]) else {
+        return slow_row(kernel, bytes, at, table);
+    };
+    let Some(stats) = table.find_short(kernel, head) else {
         return slow_row(kernel, bytes, at, table);
     };
     stats.add(tenths);
-    Some(at + name_len + 1 + len)
+    NonZeroUsize::new(at + name_len + 1 + len)
 }
 
 /// The same for a row with a name of 32 bytes or more.
 #[inline(always)]
-fn long_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize> {
+fn long_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) -> Option<NonZeroUsize> {
     let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk::<LONG_WINDOW>) else {
         return slow_row(kernel, bytes, at, table);
     };
@@ -150,12 +156,19 @@ fn long_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) ->
     if name_len > LONGEST_NAME {
         return slow_row(kernel, bytes, at, table);
     }
-    let parsed = number::parse(*first(&window[name_len + 1..name_len + 9]));
-    let (Some((tenths, len)), Some(stats)) = (parsed, table.find_long(kernel, head, tail)) else {
+    let Some((tenths, len)) = parse(kernel, &window[name_len + 1..]) else {
+        return slow_row(kernel, bytes, at, table);
+    };
+    let Some(stats) = table.find_long(kernel, head, tail) else {
         return slow_row(kernel, bytes, at, table);
     };
     stats.add(tenths);
-    Some(at + name_len + 1 + len)
+    NonZeroUsize::new(at + name_len + 1 + len)
+}
+
+#[inline(always)]
+fn parse<K: Kernel>(kernel: K, text: &[u8]) -> Option<(i32, usize)> {
+    number::parse(*first(text), |word, bits| kernel.gather(word, bits))
 }
 
 /// The first bytes of a longer slice.
@@ -166,8 +179,8 @@ pub fn first<const N: usize>(bytes: &[u8]) -> &[u8; N] {
 
 #[cold]
 #[inline(never)]
-fn slow_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize> {
+fn slow_row<K: Kernel>(kernel: K, bytes: &[u8], at: usize, table: &mut Table) -> Option<NonZeroUsize> {
     let row = row::read(&bytes[at..]).ok()?;
-    Stats::add(table.find_or_add(kernel, row.name), row.tenths);
-    Some(at + row.len)
+    table.find_or_add(kernel, row.name).add(row.tenths);
+    NonZeroUsize::new(at + row.len)
 }

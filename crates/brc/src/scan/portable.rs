@@ -1,7 +1,9 @@
 //! Heads as four words and tails as nine, for every machine.
 
 use super::{BODY, HEAD, Kernel, LONG_WINDOW, NECK};
+use crate::number;
 use crate::table::{Table, mix};
+use std::num::NonZeroUsize;
 
 const SEMICOLONS: u64 = u64::from_ne_bytes([b';'; 8]);
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
@@ -68,9 +70,14 @@ impl Kernel for Portable {
     }
 
     #[inline(always)]
+    fn gather(self, word: u64, bits: u64) -> u64 {
+        number::gather(word, bits)
+    }
+
+    #[inline(always)]
     fn announce(self, _: &[u8], _: usize) {}
 
-    fn long_row(self, bytes: &[u8], at: usize, table: &mut Table) -> Option<usize> {
+    fn long_row(self, bytes: &[u8], at: usize, table: &mut Table) -> Option<NonZeroUsize> {
         super::long_row(self, bytes, at, table)
     }
 }
