@@ -71,6 +71,12 @@ impl Place {
         Ok(Place { folder, kind, oracle: Arc::new(oracle) })
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A job of that name.
     ///
     /// # Errors

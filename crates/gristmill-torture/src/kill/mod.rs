@@ -8,6 +8,8 @@
 //! cargo run --release -p gristmill-torture -- kill --times 1000                  # at random moments, with each store
 //! cargo run --release -p gristmill-torture -- kill --store from-fn --times 1000
 //! cargo run --release -p gristmill-torture -- crash --store whole-lines          # at every system call, by strace
+//! cargo run --release -p gristmill-torture -- signals --times 200                # SIGTERM and SIGINT, which drain
+//! cargo run --release -p gristmill-torture -- starve --of disk                   # too little of something
 //! ```
 
 pub mod calls;
@@ -16,6 +18,8 @@ pub mod job;
 pub mod kind;
 mod numbers;
 mod oracle;
+pub mod signals;
+pub mod starve;
 
 use anyhow::{Context, bail, ensure};
 use job::{Kept, Place, Results, Task};

@@ -3,7 +3,7 @@
 use super::kind::Kind;
 use anyhow::bail;
 use gristmill::prelude::*;
-use gristmill::{Bytes, Checkpoint, Chunks, store};
+use gristmill::{Bytes, Checkpoint, Chunks, Signals, store};
 use gristmill_connect::lines::{LinesFile, WholeLines};
 use gristmill_connect::sqlite::Sqlite;
 use std::fs::File;
@@ -57,6 +57,7 @@ fn write_number(number: &u64, line: &mut Vec<u8>) -> io::Result<()> {
 fn numbers<'env>(
     input: &Path,
     rejected: OnError<'env, Line, ParseIntError>,
+    token: &CancelToken,
 ) -> anyhow::Result<gristmill::Joined<'env, u64>> {
     let chunks = Chunks::open(input)?.target(Bytes::new(CHUNK_LINES as usize * LINE)).lines();
     Ok(Pipeline::extract(chunks)
@@ -68,6 +69,7 @@ fn numbers<'env>(
         .on_error(rejected)
         .map_blocking(2, |number| number)
         .ordered()
+        .cancel_token(token)
         .boxed())
 }
 
@@ -76,8 +78,10 @@ pub(super) fn work(kind: Kind, folder: &Path, name: &str, every: Duration, out: 
     let paths = Paths { folder, name };
     let input = folder.join("numbers");
     let whole = |suffix| WholeLines::new(paths.path(suffix), write_number);
+    let token = CancelToken::new();
+    let _watch = Signals::new(&token).watch()?;
     let gone_on_with = || -> anyhow::Result<_> {
-        Ok(numbers(&input, OnError::dead_letter(paths.rejected()))?.checkpoint(paths.checkpoint(every)))
+        Ok(numbers(&input, OnError::dead_letter(paths.rejected()), &token)?.checkpoint(paths.checkpoint(every)))
     };
     let report = match kind {
         Kind::Sqlite => bail!("this is not a job of numbers"),
@@ -103,11 +107,11 @@ pub(super) fn work(kind: Kind, folder: &Path, name: &str, every: Duration, out: 
             };
             gone_on_with()?.store(store::from_fn(write)).run()
         }
-        Kind::Alone => numbers(&input, OnError::skip())?.store(whole(".out")).run(),
+        Kind::Alone => numbers(&input, OnError::skip(), &token)?.store(whole(".out")).run(),
         Kind::Growing => {
             let rejected = LinesFile::create(paths.path(".rejected"), write_letter)?;
             let store = LinesFile::create(paths.path(".out"), write_number)?;
-            numbers(&input, OnError::dead_letter(rejected))?.store(store).run()
+            numbers(&input, OnError::dead_letter(rejected), &token)?.store(store).run()
         }
     }?;
     writeln!(out, "{report}")?;

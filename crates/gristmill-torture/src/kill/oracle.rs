@@ -22,12 +22,21 @@ pub struct History {
     seen: usize,
     /// The lines that were dealt with at the last checkpoint: the next life begins there.
     kept: u64,
-    /// All numbers below were stored.
+    /// All numbers below were stored, by one life or another.
     farthest: u64,
+    /// The last life has come so far.
+    reached: u64,
     /// Numbers that came again, in all.
     pub(super) repeated: u64,
     /// In one life.
     pub(super) most_repeated: u64,
+}
+
+impl History {
+    /// Whether the checkpoint is where the last life has come to, so that nothing of it will come again.
+    pub(super) fn is_level(&self) -> bool {
+        next_number(self.kept) >= self.reached
+    }
 }
 
 /// Whether a line of the input is no number.
@@ -96,6 +105,7 @@ impl Oracle {
         history.most_repeated = history.most_repeated.max(repeated);
         history.seen = stored.len();
         history.farthest = history.farthest.max(next);
+        history.reached = next;
         history.kept = (position * CHUNK_LINES).min(self.lines);
         ensure!(
             next_number(history.farthest) >= history.kept,
@@ -174,6 +184,9 @@ mod tests {
         let history =
             follow(&[(&run(0..700), 20), (&[], 20), (&run(640..650), 20), (&run(640..700), 20)], true).unwrap();
         assert_eq!((history.repeated, history.most_repeated), (70, 60));
+        assert!(!history.is_level());
+        // A drain, of a life that has not come as far as the one before.
+        assert!(follow(&[(&run(0..700), 20), (&run(640..672), 21)], true).unwrap().is_level());
     }
 
     #[test]
