@@ -353,7 +353,7 @@ mod tests {
         let token = CancelToken::new();
         let source = (0..5u64).inspect(|number| {
             if *number == 2 {
-                token.drain()
+                token.drain();
             }
         });
         Pipeline::extract(source).cancel_token(&token).store(lines(&folder)).run().unwrap();
