@@ -60,11 +60,13 @@ impl Folder {
 
 /// Reads to the end, beside what goes on.
 fn read(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
+    let reader = std::thread::Builder::new().name("pipe".to_owned());
+    let read = move || {
         let mut bytes = Vec::new();
         pipe.unwrap().read_to_end(&mut bytes).unwrap();
         bytes
-    })
+    };
+    reader.spawn(read).unwrap()
 }
 
 fn said(ended: &Output) -> String {
