@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`store`](Store::store) returned `Ok` | all rows of the batch are committed, and survive the death of the process |
 //! | it returned an error | none of them is in the database |
-//! | [`finish`](Store::finish) after a completed run returned `Ok` | everything is synced, and survives a loss of power |
+//! | [`finish`](Store::finish) after a completed run, or [`commit`](Store::commit), returned `Ok` | everything is synced, and survives a loss of power |
 //! | the power goes before that | the last batches may be gone, each as a whole; the database is in order |
 //!
 //! After an aborted run the batches that were committed stay: see [`Sqlite::create`] for a database of one's own that
@@ -373,7 +373,11 @@ where
     }
 
     fn commit(&mut self, progress: &Progress) -> Result<Receipt, SqliteError> {
-        self.commit_open(Some(progress))?;
+        match &self.database {
+            // The progress is kept elsewhere, and synced there: it must not survive a loss of power that rows do not.
+            Some(database) if self.job.is_none() => self.settle(database)?,
+            _ => self.commit_open(Some(progress))?,
+        }
         Ok(Receipt::none())
     }
 

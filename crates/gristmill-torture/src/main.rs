@@ -5,6 +5,8 @@
 //! cargo run --release -p gristmill-torture -- --seed 4711
 //! cargo run --release -p gristmill-torture -- kill --times 1000
 //! cargo run --release -p gristmill-torture -- crash [--errors]  # at every system call; needs strace
+//! cargo run --release -p gristmill-torture -- signals --times 200
+//! cargo run --release -p gristmill-torture -- starve            # of disk, memory, descriptors
 //! cargo run --release -p gristmill-torture -- planted           # do the tests test?
 //! cargo run --release -p gristmill-torture -- soak --minutes 10 # does anything pile up?
 //! cargo run --release -p gristmill-torture -- heavy             # in a memory cgroup
@@ -16,6 +18,8 @@ use gristmill_torture::heavy::Heavy;
 use gristmill_torture::job::Job;
 use gristmill_torture::kill::Kills;
 use gristmill_torture::kill::calls::Calls;
+use gristmill_torture::kill::signals::Drains;
+use gristmill_torture::kill::starve::Starve;
 use gristmill_torture::soak::Soak;
 use gristmill_torture::{kill, planted, sim};
 use std::ffi::OsString;
@@ -41,6 +45,8 @@ fn run(args: Vec<OsString>) -> anyhow::Result<()> {
         Some("job") => Job::parse(args.into_iter().skip(1))?.run(&mut out),
         Some("kill") => Kills::parse(args.into_iter().skip(1))?.run(&mut out),
         Some("crash") => Calls::parse(args.into_iter().skip(1))?.run(&mut out),
+        Some("signals") => Drains::parse(args.into_iter().skip(1))?.run(&mut out),
+        Some("starve") => Starve::parse(args.into_iter().skip(1))?.run(&mut out),
         Some("child") => kill::child(args.into_iter().skip(1), &mut out),
         Some("planted") => planted::run(args.into_iter().skip(1), &mut out),
         Some("soak") => Soak::parse(args.into_iter().skip(1))?.run(&mut out),

@@ -1,9 +1,11 @@
 //! Real processes from which something is taken: disk, descriptors, memory, cores.
 #![cfg(target_os = "linux")]
 
+use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A folder with an input of so many lines, each tenth of them no number.
@@ -35,15 +37,17 @@ impl Folder {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        // Read meanwhile: a trace of calls is longer than a pipe.
+        let (out, err) = (read(child.stdout.take()), read(child.stderr.take()));
         let began = Instant::now();
         while child.try_wait().unwrap().is_none() {
             if began.elapsed() > Duration::from_secs(60) {
                 child.kill().unwrap();
-                panic!("the job does not end after `{before}`: {:?}", child.wait_with_output());
+                panic!("the job does not end after `{before}`: {}", String::from_utf8_lossy(&err.join().unwrap()));
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        child.wait_with_output().unwrap()
+        Output { status: child.wait().unwrap(), stdout: out.join().unwrap(), stderr: err.join().unwrap() }
     }
 
     fn assert_whole(&self, lines: u64) {
@@ -52,6 +56,17 @@ impl Folder {
         assert!(std::fs::read_to_string(self.path("out")).unwrap() == doubled, "the output is not what it should be");
         assert_eq!(std::fs::read_to_string(self.path("dead")).unwrap().lines().count() as u64, lines / 10);
     }
+}
+
+/// Reads to the end, beside what goes on.
+fn read(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    let reader = std::thread::Builder::new().name("pipe".to_owned());
+    let read = move || {
+        let mut bytes = Vec::new();
+        pipe.unwrap().read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    reader.spawn(read).unwrap()
 }
 
 fn said(ended: &Output) -> String {

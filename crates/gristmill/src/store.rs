@@ -69,6 +69,10 @@ pub trait Store<T>: Send {
     /// Closes the store: called once, whatever happened, after the last [`store`](Store::store). What was stored must be
     /// as durable as the store promises when this returns.
     ///
+    /// A run that was drained has completed. If it kept a checkpoint another run goes on, so a store that puts something
+    /// into its place only when it is whole asks the progress of the last commit whether it
+    /// [is complete](Progress::is_complete).
+    ///
     /// # Errors
     ///
     /// Makes the run fail, if it had not failed already.

@@ -3,7 +3,7 @@
 //! | store | makes | with a [checkpoint](gristmill::Pipeline::checkpoint) |
 //! | --- | --- | --- |
 //! | [`LinesFile`] | a file that grows under its name | each line at least once, but a run cannot go on, as the file is there |
-//! | [`WholeLines`] | a file that appears under its name when it is whole | each line exactly once |
+//! | [`WholeLines`] | a file that appears under its name when it is whole | each line exactly once; it appears when the source has ended |
 //!
 //! # `LinesFile`
 //!

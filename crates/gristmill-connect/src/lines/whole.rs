@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// [checkpoint](gristmill::Pipeline::checkpoint) was kept: then a run that goes on cuts it off where the checkpoint is, and
 /// each line is in the file exactly once.
 ///
+/// A run that was drained has completed, with what it had extracted. But with a checkpoint there is more to come: the file
+/// appears when a run that goes on has come to the end of the source.
+///
 /// If no item comes no file is made. A line end inside a line is written as `\n` or `\r` in letters.
 ///
 /// # Examples
@@ -44,8 +47,8 @@ pub struct WholeLines<F> {
     state: State,
     format: F,
     line: Vec<u8>,
-    /// A run may go on from what was written.
-    committed: bool,
+    /// Set if a run may go on from what was written: whether there is nothing more to come.
+    committed: Option<bool>,
     /// A line was not written, or only a part of it.
     broken: bool,
 }
@@ -83,7 +86,7 @@ impl<F> WholeLines<F> {
             state: State::Unopened,
             format,
             line: Vec::new(),
-            committed: false,
+            committed: None,
             broken: false,
         }
     }
@@ -155,6 +158,18 @@ impl<F> WholeLines<F> {
     }
 }
 
+/// The length of the file at a checkpoint, and whether there is nothing more to come.
+fn receipt(len: u64, complete: bool) -> Receipt {
+    let mut bytes = len.to_le_bytes().to_vec();
+    bytes.push(u8::from(complete));
+    Receipt::new(bytes)
+}
+
+fn read_receipt(receipt: &Receipt) -> Option<(u64, bool)> {
+    let (complete, len) = receipt.bytes().split_last()?;
+    Some((u64::from_le_bytes(len.try_into().ok()?), *complete != 0))
+}
+
 /// Makes names as durable as the files.
 fn sync_directory(path: &Path) -> io::Result<()> {
     if !cfg!(unix) {
@@ -187,13 +202,13 @@ where
         if let State::Open { file, .. } = &mut self.state { file.flush().map_err(error) } else { Ok(()) }
     }
 
-    fn commit(&mut self, _: &Progress) -> Result<Receipt, LinesError> {
+    fn commit(&mut self, progress: &Progress) -> Result<Receipt, LinesError> {
         self.check()?;
         Store::<T>::flush(self)?;
         let len = match &self.state {
             State::Open { file, len } => {
                 file.get_ref().sync_data().map_err(self.error("sync"))?;
-                if !self.committed {
+                if self.committed.is_none() {
                     sync_directory(&self.path).map_err(self.error("sync the directory of"))?;
                 }
                 *len
@@ -201,29 +216,32 @@ where
             State::Published => self.path.metadata().map_err(self.error("look at"))?.len(),
             State::Unopened | State::Finished => 0,
         };
-        self.committed = true;
-        Ok(Receipt::new(len.to_le_bytes()))
+        self.committed = Some(progress.is_complete());
+        Ok(receipt(len, progress.is_complete()))
     }
 
     fn resume(&mut self, receipt: &Receipt) -> Result<(), LinesError> {
         let error = self.error("go on with");
-        let len = receipt.bytes().try_into().map(u64::from_le_bytes);
-        let len = len.map_err(|_| error(io::Error::other("the checkpoint does not say how long it was")))?;
+        let read = read_receipt(receipt);
+        let (len, complete) =
+            read.ok_or_else(|| error(io::Error::other("the checkpoint does not say how long it was")))?;
         self.state = self.reopen(len).map_err(error)?;
-        self.committed = true;
+        self.committed = Some(complete);
         Ok(())
     }
 
     fn finish(&mut self, outcome: Outcome) -> Result<(), LinesError> {
         let flushed = Store::<T>::flush(self);
         let State::Open { file, .. } = std::mem::replace(&mut self.state, State::Finished) else { return Ok(()) };
-        if outcome == Outcome::Completed {
+        // Drained: a run that goes on has lines to add.
+        let has_more = self.committed == Some(false);
+        if outcome == Outcome::Completed && !has_more {
             self.check()?;
             flushed?;
             file.get_ref().sync_all().map_err(self.error("sync"))?;
             return self.publish().map_err(self.error("put into its place"));
         }
-        if self.committed {
+        if self.committed.is_some() {
             return flushed;
         }
         fs::remove_file(self.partial()).map_err(self.error("remove the part of"))
@@ -233,6 +251,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gristmill::{CancelToken, Checkpoint, Pipeline};
     use tempfile::TempDir;
 
     fn lines(folder: &TempDir) -> WholeLines<impl FnMut(&u64, &mut Vec<u8>) -> io::Result<()> + use<>> {
@@ -286,14 +305,60 @@ mod tests {
         let mut file = lines(&folder);
         Store::<u64>::resume(&mut file, &receipt).unwrap();
         store(&mut file, 7..8);
-        let receipt = commit(&mut file);
-        // The process dies here: nothing is finished. Then it does so once more after the rename.
+        commit(&mut file);
+        // The source has ended. The process dies here: nothing is finished. Then it does so once more after the rename.
+        let receipt = super::receipt(8, true);
         for _ in 0..2 {
             let mut file = lines(&folder);
             Store::<u64>::resume(&mut file, &receipt).unwrap();
             Store::<u64>::finish(&mut file, Outcome::Completed).unwrap();
             assert_eq!(fs::read_to_string(folder.path().join("lines")).unwrap(), "0\n1\n2\n7\n");
         }
+    }
+
+    #[test]
+    fn what_was_drained_is_gone_on_with_before_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        let run = |drained_at: Option<u64>| {
+            let token = CancelToken::new();
+            let source = (0..2_000u64).inspect(|number| {
+                if Some(*number) == drained_at {
+                    token.drain();
+                }
+            });
+            let checkpoint = Checkpoint::file(folder.path().join("checkpoint"));
+            Pipeline::extract(source).cancel_token(&token).checkpoint(checkpoint).store(lines(&folder)).run().unwrap()
+        };
+        let drained = run(Some(700));
+        assert!(drained.drained && !path.exists());
+        // Drained before anything has come, so that there is no new checkpoint.
+        let again = run(Some(0));
+        assert!(again.totals().stored == 0 && !path.exists(), "{again}");
+        let last = run(None);
+        assert!(last.resumed_at.is_some_and(|position| position > 700));
+        let all: String = (0..2_000).map(|number| format!("{number}\n")).collect();
+        assert_eq!(fs::read_to_string(&path).unwrap(), all);
+        let nothing = run(None);
+        assert_eq!((nothing.totals().extracted, fs::read_to_string(&path).unwrap()), (0, all));
+    }
+
+    #[test]
+    fn without_a_checkpoint_what_was_drained_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = CancelToken::new();
+        token.drain();
+        Pipeline::extract(0..5u64).cancel_token(&token).store(lines(&folder)).run().unwrap();
+        assert!(names(&folder).is_empty(), "there was nothing");
+        let token = CancelToken::new();
+        let source = (0..5u64).inspect(|number| {
+            if *number == 2 {
+                token.drain();
+            }
+        });
+        Pipeline::extract(source).cancel_token(&token).store(lines(&folder)).run().unwrap();
+        let text = fs::read_to_string(folder.path().join("lines")).unwrap();
+        assert!(text.starts_with("0\n1\n2\n"), "{text}");
     }
 
     #[test]

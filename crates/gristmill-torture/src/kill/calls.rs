@@ -3,6 +3,8 @@
 //! strace counts the calls of each thread, and lets the N-th kill the process or fail. N grows until a run comes through.
 
 use super::job::{Place, Results, Task};
+use super::kind::Kind;
+use super::{History, or_all, store};
 use anyhow::{Context, ensure};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
@@ -53,6 +55,7 @@ impl Landed {
 /// Which calls to look at.
 #[derive(Debug, Clone)]
 pub struct Calls {
+    stores: Vec<Kind>,
     rows: usize,
     /// Of a call, so many are looked at.
     most: u64,
@@ -66,28 +69,36 @@ impl Calls {
     ///
     /// Names the argument that cannot be understood.
     pub fn parse(args: impl Iterator<Item = OsString>) -> anyhow::Result<Self> {
-        let mut calls = Calls { rows: 1_500, most: 400, errors: false };
+        let mut calls = Calls { stores: Vec::new(), rows: 1_500, most: 400, errors: false };
         let mut parser = Parser::from_args(args);
         while let Some(arg) = parser.next()? {
             match arg {
+                Arg::Long("store") => calls.stores.push(store(&mut parser)?),
                 Arg::Long("rows") => calls.rows = crate::sim::args::number(&mut parser, "--rows")?.try_into()?,
                 Arg::Long("most") => calls.most = crate::sim::args::number(&mut parser, "--most")?,
                 Arg::Long("errors") => calls.errors = true,
                 other => return Err(other.unexpected().into()),
             }
         }
-        Ok(calls)
+        Ok(Calls { stores: or_all(calls.stores), ..calls })
     }
 
-    /// Crashes at each of them, and says what came of it.
+    /// Crashes at each of them, with one store after another, and says what came of it.
     ///
     /// # Errors
     ///
     /// When what is made in the end is not what an undisturbed run makes, or there is no strace.
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
         Command::new("strace").arg("-V").output().context("this needs strace")?;
-        let place = Place::new(self.rows)?;
-        let whole = place.job("reference")?.finish()?;
+        for kind in &self.stores {
+            self.run_with(*kind, out).with_context(|| format!("with the store {kind}"))?;
+        }
+        Ok(())
+    }
+
+    fn run_with(&self, kind: Kind, out: &mut impl Write) -> anyhow::Result<()> {
+        let place = Place::new(kind, self.rows)?;
+        let whole = place.job("reference")?.finish(&mut History::default())?;
         let faults: Vec<Fault> = if self.errors {
             // What is interrupted is tried again, for as long as it is interrupted.
             let lasting = ERRORS.into_iter().filter(|error| *error != "EINTR").map(Fault::Lasting);
@@ -106,7 +117,7 @@ impl Calls {
                 all += landed.all();
                 writeln!(
                     out,
-                    "{fault} at {call}: {} runs, each as undisturbed in the end; {} came through, {} ended with an error",
+                    "{kind}: {fault} at {call}: {} runs, each as undisturbed in the end; {} came through, {} ended with an error",
                     landed.all(),
                     landed.well,
                     landed.failed
@@ -114,7 +125,8 @@ impl Calls {
                 out.flush()?;
             }
         }
-        writeln!(out, "{all} faults landed")?;
+        writeln!(out, "{kind}: {all} faults landed, all as undisturbed in the end")?;
+        out.flush()?;
         place.remove()
     }
 
@@ -124,8 +136,10 @@ impl Calls {
         for number in 1..=self.most {
             let job = place.job(&format!("{call}-{number}"))?;
             let before = landed.all();
-            disturb(&job, call, fault, number, &mut landed)?;
-            let results = job.finish().with_context(|| format!("after {fault} at {call} {number}"))?;
+            let ended_well = disturb(&job, call, fault, number, &mut landed)?;
+            let mut history = History::default();
+            job.look(&mut history, ended_well).with_context(|| format!("after {fault} at {call} {number}"))?;
+            let results = job.finish(&mut history).with_context(|| format!("after {fault} at {call} {number}"))?;
             ensure!(results == *whole, "{fault} at {call} {number} made {results:?}, not {whole:?}");
             // What could not be removed is left behind.
             if fault == Fault::Crash { job.clear() } else { job.sweep() }?;
@@ -137,8 +151,8 @@ impl Calls {
     }
 }
 
-/// Runs the job with a fault at the call of a number.
-fn disturb(job: &Task, call: &str, fault: Fault, number: u64, landed: &mut Landed) -> anyhow::Result<()> {
+/// Runs the job with a fault at the call of a number; whether it came through.
+fn disturb(job: &Task, call: &str, fault: Fault, number: u64, landed: &mut Landed) -> anyhow::Result<bool> {
     let inject = match fault {
         Fault::Crash => format!("inject={call}:signal=SIGKILL:when={number}"),
         Fault::Error(error) => format!("inject={call}:error={error}:when={number}"),
@@ -150,7 +164,7 @@ fn disturb(job: &Task, call: &str, fault: Fault, number: u64, landed: &mut Lande
     let status = job.spawn_as(&command)?.wait()?;
     if fault == Fault::Crash {
         landed.crashed += u64::from(status.signal() == Some(9) || status.code() == Some(137));
-        return Ok(());
+        return Ok(status.success());
     }
     // strace and the process complain to the same file.
     let said = job.said()?;
@@ -166,5 +180,5 @@ fn disturb(job: &Task, call: &str, fault: Fault, number: u64, landed: &mut Lande
     if said.contains("(INJECTED)") {
         *(if status.success() { &mut landed.well } else { &mut landed.failed }) += 1;
     }
-    Ok(())
+    Ok(status.success())
 }
