@@ -376,10 +376,10 @@ pub const PLANTS: &[Plant] = &[
         caught_by: CaughtBy::Seeds,
     },
     Plant {
-        name: "breaker: who finds no place goes to the fallback as well",
+        name: "breaker: who has to wait for a token goes to the fallback as well",
         file: "guards.rs",
-        from: "limit.try_enter().ok_or(Refusal::Full)?",
-        to: "limit.try_enter().ok_or(if self.guards.falls_back { Refusal::Open } else { Refusal::Full })?",
+        from: "limit.try_take(since, now)).map_err(Refusal::Until)",
+        to: "limit.try_take(since, now)).map_err(|at| if self.guards.falls_back { Refusal::Open } else { Refusal::Until(at) })",
         caught_by: CaughtBy::Seeds,
     },
     Plant {
@@ -388,6 +388,13 @@ pub const PLANTS: &[Plant] = &[
         from: "            if input.parked.waits_for_place() {",
         to: "            if input.parked.waits_for_place() && input.parked.is_empty() {",
         caught_by: CaughtBy::Test("waiting::items_that_wait_for_a_place_are_not_stuck"),
+    },
+    Plant {
+        name: "watchdog: what waits for a known time is taken for stuck",
+        file: "engine/segment.rs",
+        from: "                self.shared.expect(unfinished.progress.waiting.expected());",
+        to: "                let _ = unfinished.progress.waiting.expected();",
+        caught_by: CaughtBy::Test("waiting::items_that_wait_for_a_known_time"),
     },
 ];
 
