@@ -62,7 +62,7 @@ impl Expected {
         };
         match kind {
             StageKind::Map | StageKind::Blocking(_) | StageKind::State => {
-                self.pass(drawn, told, at + 1, item.changed(*salt))
+                self.pass(drawn, told, at + 1, item.changed(*salt));
             }
             StageKind::Batch(_) | StageKind::BatchWithin(_) => self.pass(drawn, told, at + 1, item),
             StageKind::Filter(out_of) if item.die(*salt) < *out_of => self.filtered += 1,
