@@ -2,7 +2,9 @@
 
 pub mod endless;
 pub mod heavy;
+#[cfg(feature = "jobs")]
 pub mod job;
+#[cfg(feature = "jobs")]
 pub mod kill;
 pub mod planted;
 pub mod sim;

@@ -2,9 +2,15 @@
 //!
 //! The program copies the workspace, makes one change, runs the test that should catch it, and says whether it failed as it
 //! should. A change whose place is not found is an error: it has to follow the code.
+//!
+//! What it builds lies in a folder of its own, `planted` in the target folder, and it waits until no other holds that. Cargo tells
+//! the crates of a workspace apart by their places in it, not by where it is, and takes for fresh what is younger than its
+//! source: in a folder that is shared, a build of the workspace, or another run of this, would go on with a library that has a
+//! change of ours in it, or we with one that has not.
 
 use anyhow::{Context, bail, ensure};
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,7 +31,7 @@ pub struct Plant {
 enum CaughtBy {
     /// The first 2,000 seeds.
     Seeds,
-    /// A test of the library.
+    /// A test of the library, with its module.
     Test(&'static str),
     /// A test inside the library.
     Unit(&'static str),
@@ -36,21 +42,35 @@ enum CaughtBy {
 }
 
 impl CaughtBy {
-    fn command(self, workspace: &Path) -> Command {
+    fn command(self, workspace: &Path, target: &Path) -> Command {
         let mut command = Command::new("cargo");
-        command.current_dir(workspace).args(["test", "--quiet"]);
+        command.current_dir(workspace).env("CARGO_TARGET_DIR", target).args(["test", "--quiet"]);
         match self {
-            CaughtBy::Seeds => command.args(["-p", "gristmill-torture", "--test", "seeds"]),
+            CaughtBy::Seeds => command.args(["-p", "gristmill-torture", "--no-default-features", "--test", "seeds"]),
             CaughtBy::Test(test) => command.args(["-p", "gristmill", "--test", "it", test]),
             CaughtBy::Unit(test) => command.args(["-p", "gristmill", "--lib", test]),
             CaughtBy::Model(model) => command
                 .env("RUSTFLAGS", "--cfg loom")
+                // Half as long to build, and no model takes long.
+                .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
                 .env("LOOM_MAX_PREEMPTIONS", "3")
-                .env("CARGO_TARGET_DIR", loom_target(workspace))
+                // Apart, as all is compiled differently.
+                .env("CARGO_TARGET_DIR", target.join("loom"))
                 .args(["-p", "gristmill", "--release", "--lib", model]),
             CaughtBy::Process(test) => command.args(["-p", "gristmill-torture", "--test", "signals", test]),
         };
         command
+    }
+
+    /// Leaves of the integration tests in the copy only the module that is asked for: most of the time would go into building
+    /// the others.
+    fn leave_out_others(self, copy: &Path) -> anyhow::Result<()> {
+        if let CaughtBy::Test(test) = self {
+            let (module, _) = test.split_once("::").context("a test of the library is named with its module")?;
+            let main = format!("#![allow(missing_docs, dead_code)]\n\nmod {module};\nmod support;\n");
+            std::fs::write(copy.join("crates/gristmill/tests/it/main.rs"), main)?;
+        }
+        Ok(())
     }
 }
 
@@ -356,11 +376,32 @@ pub const PLANTS: &[Plant] = &[
         caught_by: CaughtBy::Test("fallback::a_fallback_that_fails_or_panics"),
     },
     Plant {
+        name: "breaker: a fallback that panics takes its item with it",
+        file: "op/guarded.rs",
+        from: "            *kept = policy.copy(&item);\n            fallback(item)",
+        to: "            fallback(item)",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "breaker: who has to wait for a token goes to the fallback as well",
+        file: "guards.rs",
+        from: "limit.try_take(since, now)).map_err(Refusal::Until)",
+        to: "limit.try_take(since, now)).map_err(|at| if self.guards.falls_back { Refusal::Open } else { Refusal::Until(at) })",
+        caught_by: CaughtBy::Seeds,
+    },
+    Plant {
         name: "watchdog: what waits for a place is taken for stuck",
         file: "engine/segment.rs",
         from: "            if input.parked.waits_for_place() {",
         to: "            if input.parked.waits_for_place() && input.parked.is_empty() {",
         caught_by: CaughtBy::Test("waiting::items_that_wait_for_a_place_are_not_stuck"),
+    },
+    Plant {
+        name: "watchdog: what waits for a known time is taken for stuck",
+        file: "engine/segment.rs",
+        from: "                self.shared.expect(unfinished.progress.waiting.expected());",
+        to: "                let _ = unfinished.progress.waiting.expected();",
+        caught_by: CaughtBy::Test("waiting::items_that_wait_for_a_known_time"),
     },
 ];
 
@@ -373,13 +414,15 @@ pub fn run(args: impl Iterator<Item = OsString>, out: &mut impl Write) -> anyhow
     let words: Vec<String> = args.map(|word| word.to_string_lossy().into_owned()).collect();
     let chosen = PLANTS.iter().filter(|plant| words.iter().all(|word| plant.name.contains(word.as_str())));
     let source = workspace()?;
+    let target = target_in(&source);
+    let _lock = lock(&target).with_context(|| format!("cannot lock {}", target.display()))?;
     let copy = std::env::temp_dir().join(format!("gristmill-planted-{}", std::process::id()));
     copy_tree(&source, &copy).with_context(|| format!("cannot copy the workspace to {}", copy.display()))?;
     let (mut missed, mut count) = (Vec::new(), 0);
     for plant in chosen {
         count += 1;
         let began = Instant::now();
-        let said = match plant.is_caught(&copy) {
+        let said = match plant.is_caught(&copy, &target) {
             Ok(true) => "caught".to_owned(),
             Ok(false) => "MISSED".to_owned(),
             Err(error) => format!("NOT PLANTED ({error:#})"),
@@ -397,7 +440,7 @@ pub fn run(args: impl Iterator<Item = OsString>, out: &mut impl Write) -> anyhow
 }
 
 impl Plant {
-    fn is_caught(&self, copy: &Path) -> anyhow::Result<bool> {
+    fn is_caught(&self, copy: &Path, target: &Path) -> anyhow::Result<bool> {
         let file = Path::new("crates/gristmill/src").join(self.file);
         let text = std::fs::read_to_string(copy.join(&file))?;
         ensure!(
@@ -407,19 +450,25 @@ impl Plant {
             file.display()
         );
         std::fs::write(copy.join(&file), text.replacen(self.from, self.to, 1))?;
-        let caught = self.makes_a_test_fail(copy);
+        let caught = self.makes_a_test_fail(copy, target);
         std::fs::write(copy.join(&file), text)?;
         caught
     }
 
     /// That it compiles is the plant's business, that the test fails the test's.
-    fn makes_a_test_fail(&self, copy: &Path) -> anyhow::Result<bool> {
-        let built =
-            self.caught_by.command(copy).arg("--no-run").stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
+    fn makes_a_test_fail(&self, copy: &Path, target: &Path) -> anyhow::Result<bool> {
+        self.caught_by.leave_out_others(copy)?;
+        let built = self
+            .caught_by
+            .command(copy, target)
+            .arg("--no-run")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .output()?;
         if !built.status.success() {
             bail!("it does not compile: {}", String::from_utf8_lossy(&built.stderr));
         }
-        let tested = self.caught_by.command(copy).stderr(Stdio::null()).output()?;
+        let tested = self.caught_by.command(copy, target).stderr(Stdio::null()).output()?;
         let said = String::from_utf8_lossy(&tested.stdout);
         // A test that was renamed would let everything through.
         let mut runs = said.lines().filter_map(|line| line.strip_prefix("running "));
@@ -428,9 +477,17 @@ impl Plant {
     }
 }
 
-/// Where models are built: apart, as all is compiled differently for them.
-fn loom_target(workspace: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from).join("loom")
+/// Where to build.
+fn target_in(workspace: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from).join("planted")
+}
+
+/// Waits for the folder, and keeps it until the file is dropped.
+fn lock(target: &Path) -> std::io::Result<File> {
+    std::fs::create_dir_all(target)?;
+    let lock = File::create(target.join("in-use"))?;
+    lock.lock()?;
+    Ok(lock)
 }
 
 fn workspace() -> anyhow::Result<PathBuf> {

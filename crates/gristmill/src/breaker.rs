@@ -262,7 +262,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 2_000 }))]
 
         /// Attempts begin and end as they like; seen from outside, the rules hold.
         #[test]

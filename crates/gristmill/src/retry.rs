@@ -248,7 +248,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 10_000 }))]
 
         #[test]
         fn waits_are_within_their_bounds_and_as_many_as_allowed(

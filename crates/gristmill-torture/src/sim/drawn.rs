@@ -67,7 +67,7 @@ pub(super) struct Failing {
     pub(super) limits: Option<Limits>,
 }
 
-/// What stands before the attempts of a stage. None of it changes what comes of them.
+/// What stands before the attempts of a stage. None but the fallback changes what comes of them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) rate: f64,
@@ -75,6 +75,8 @@ pub(super) struct Limits {
     pub(super) at_once: u32,
     /// A breaker looks at so many attempts.
     pub(super) window: usize,
+    /// While the breaker is open another answers.
+    pub(super) falls_back: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +140,8 @@ impl Draw {
             burst: self.of(&[1, 7]),
             at_once: self.of(&[1, 2, u32::MAX]),
             window: self.of(&[2, 10, usize::MAX]),
+            // Draws nothing, so that the rest of a seed is what it was.
+            falls_back: mix(self.0 ^ 0x6661_6C6C).is_multiple_of(2),
         });
         Failing { rates, policy, attempts, after_panics, limits }
     }
@@ -196,6 +200,22 @@ impl Drawn {
             morsel: draw.of(&[None, Some(1), Some(3), Some(7), Some(50)]),
             interruption: draw.interruption(items),
         }
+    }
+
+    /// Lets no fallback answer.
+    pub(super) fn without_fallbacks(&mut self) {
+        for stage in &mut self.stages {
+            if let StageKind::TryMap(failing) | StageKind::TryBlocking(_, failing) = &mut stage.kind
+                && let Some(limits) = &mut failing.limits
+            {
+                limits.falls_back = false;
+            }
+        }
+    }
+
+    /// Whether it has another end than the store.
+    pub(super) fn has_sides(&self) -> bool {
+        self.stages.iter().any(|stage| matches!(stage.kind, StageKind::Broadcast | StageKind::Route(_)))
     }
 
     /// Whether order is restored for all items by a batch on the way, whatever the keys.

@@ -7,6 +7,7 @@ mod item;
 mod oracle;
 mod play;
 mod resume;
+mod service;
 
 use anyhow::{Context, bail};
 use args::Command;
@@ -63,6 +64,7 @@ struct Tally {
     events: u64,
     items: u64,
     failures: u64,
+    fell_back: u64,
     ends: [u64; play::ENDS.len()],
 }
 
@@ -72,6 +74,7 @@ impl Tally {
         self.events += played.events;
         self.items += played.items;
         self.failures += played.failures;
+        self.fell_back += played.fell_back;
         self.ends[played.end as usize] += 1;
     }
 }
@@ -80,8 +83,8 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} seeds, {} runs, {} items, {} of them failed, {} events; runs that ended:",
-            self.seeds, self.runs, self.items, self.failures, self.events
+            "{} seeds, {} runs, {} items, {} of them failed, a fallback answered for {}, {} events; runs that ended:",
+            self.seeds, self.runs, self.items, self.failures, self.fell_back, self.events
         )?;
         for (name, count) in play::ENDS.iter().zip(self.ends) {
             write!(f, " {name} {count}")?;

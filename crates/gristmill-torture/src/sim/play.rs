@@ -2,14 +2,15 @@
 
 use super::disk::{Buried, Checked, Commits, Disk, Shelf, Through, bury};
 use super::drawn::{Drawn, End, Failing, Interruption, KEYS, Order, Policy, Shedding, Stage, StageKind};
-use super::item::{Fate, Item};
-use super::oracle::{Expected, source_fails};
+use super::item::Item;
+use super::oracle::{Expected, Told, source_fails};
+use super::service::{Notes, Service};
 use anyhow::{Context, bail, ensure};
 use gristmill::prelude::*;
 use gristmill::testing::Simulation;
 use gristmill::{Bytes, Checkpoint, Error, Guard, Joined, Last, Report, Shed, source};
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How runs end.
@@ -20,6 +21,7 @@ pub(super) struct Played {
     pub(super) events: u64,
     pub(super) items: u64,
     pub(super) failures: u64,
+    pub(super) fell_back: u64,
     /// An index of [`ENDS`].
     pub(super) end: u8,
 }
@@ -33,6 +35,8 @@ pub(super) struct Kept {
     /// One for each stage, and one for the end.
     pub(super) dead: Vec<Shelf<Buried>>,
     pub(super) shed: Shelf<Buried>,
+    /// Of each stage, and of the end.
+    pub(super) notes: Vec<Notes>,
     /// No batch mixes the positions of items.
     exact_positions: bool,
 }
@@ -44,7 +48,16 @@ impl Kept {
             sides: drawn.stages.iter().map(|_| Shelf::default()).collect(),
             dead: (0..=drawn.stages.len()).map(|_| Shelf::default()).collect(),
             shed: Shelf::default(),
+            notes: (0..=drawn.stages.len()).map(|_| Notes::default()).collect(),
             exact_positions: !drawn.has_batch(),
+        }
+    }
+
+    /// That no service has seen what must not be.
+    pub(super) fn check_services(&self) -> anyhow::Result<()> {
+        match self.notes.iter().enumerate().find_map(|(at, notes)| Some((at, notes.broken()?))) {
+            Some((at, broken)) => bail!("stage {at}: {broken}"),
+            None => Ok(()),
         }
     }
 }
@@ -84,11 +97,13 @@ fn check(drawn: &Drawn, simulation: &Simulation) -> anyhow::Result<Played> {
     let drained = matches!(drawn.interruption, Interruption::Drain(_)) && extracted < drawn.items;
     let shed: HashSet<u64> = kept.shed.take().into_iter().map(|(_, item, _)| item.position).collect();
     ensure!(end == 3 || report.totals().shed == shed.len() as u64, "shed {}, not {}", report.totals().shed, shed.len());
-    let expected = Expected::of(drawn, extracted, &shed);
+    kept.check_services()?;
+    let expected = Expected::of(drawn, extracted, Told { shed: &shed, notes: &kept.notes });
     let played = Played {
         events: simulation.events(),
         items: extracted,
         failures: expected.failures.iter().sum(),
+        fell_back: expected.fell_back,
         end: if drained && end == 0 { 2 } else { end },
     };
     match &ran {
@@ -108,6 +123,7 @@ fn check_whole(drawn: &Drawn, report: &Report, expected: &Expected, kept: &Kept,
     ensure!(totals.skipped == expected.skipped, "skipped {}, not {}", totals.skipped, expected.skipped);
     ensure!(totals.filtered == expected.filtered, "filtered {}, not {}", totals.filtered, expected.filtered);
     ensure!(totals.dead == expected.dead.len() as u64, "{} dead, not {}", totals.dead, expected.dead.len());
+    ensure!(totals.fell_back == expected.fell_back, "{} fell back, not {}", totals.fell_back, expected.fell_back);
     ensure!(totals.retried == expected.retried, "retried {}, not {}", totals.retried, expected.retried);
     check_order(drawn, &kept.stored.take(), &expected.stored).context("the store")?;
     for (at, (side, expected)) in kept.sides.iter().zip(&expected.sides).enumerate() {
@@ -172,40 +188,24 @@ fn check_broken(drawn: &Drawn, error: &Error, expected: &Expected, kept: &Kept) 
     Ok(())
 }
 
-/// What panics in the pipelines say.
-#[derive(Debug)]
-struct Planned;
-
-/// A function that fails as an item's fate says, attempt by attempt.
-fn flaky(salt: u64, failing: &Failing) -> impl Fn(Item) -> Result<Item, String> + Send + Sync + use<> {
-    let (rates, attempts) = (failing.rates, Mutex::new(HashMap::new()));
-    move |item: Item| {
-        let mut attempts = attempts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let attempt = attempts.entry(item).or_insert(0);
-        *attempt += 1;
-        match item.fate(salt, *attempt, rates) {
-            Fate::Passes => Ok(item.changed(salt)),
-            Fate::Fails => Err(format!("planned, at {}", item.position)),
-            // Not a panic that the hook reports.
-            Fate::Panics => std::panic::resume_unwind(Box::new(Planned)),
-        }
-    }
-}
-
 /// The stage with its retry and its limits, if it has any.
-fn guarded<'env, In: Send + 'env, Op>(stage: Pipeline<'env, In, Op>, failing: &Failing) -> Joined<'env, Item>
+fn guarded<'env, In, Op>(stage: Pipeline<'env, In, Op>, failing: &Failing, service: &Arc<Service>) -> Joined<'env, Item>
 where
+    In: Send + 'env,
     Op: Guard<'env, In, Out = Item> + Last<'env, Failed = Item, Error = String>,
 {
-    match failing.limits {
-        None if failing.attempts == 1 => stage.boxed(),
-        None => stage.retry(retry(failing)).boxed(),
-        Some(limits) => stage
-            .retry(retry(failing))
-            .rate_limit(&RateLimit::per_second(limits.rate).burst(limits.burst))
-            .concurrency_limit(&ConcurrencyLimit::new(limits.at_once))
-            .breaker(&Breaker::new().window(limits.window).open_for(Duration::from_millis(5)))
-            .boxed(),
+    let Some(limits) = failing.limits else {
+        return if failing.attempts == 1 { stage.boxed() } else { stage.retry(retry(failing)).boxed() };
+    };
+    let stage = stage
+        .retry(retry(failing))
+        .rate_limit(&RateLimit::per_second(limits.rate).burst(limits.burst))
+        .concurrency_limit(&ConcurrencyLimit::new(limits.at_once));
+    let breaker = Breaker::new().window(limits.window).open_for(Duration::from_millis(5));
+    if limits.falls_back {
+        stage.breaker_or(&breaker, service.fallback(&breaker)).boxed()
+    } else {
+        stage.breaker(&breaker).boxed()
     }
 }
 
@@ -239,7 +239,7 @@ impl Making<'_> {
         match &self.drawn.end {
             End::Memory => self.simulation.run(pipeline.store(self.disk(&self.kept.stored, false))),
             End::Waiting(salt, failing) => {
-                let attempt = flaky(*salt, failing);
+                let attempt = Service::new(*salt, failing.rates, &self.kept.notes[self.drawn.stages.len()]).calls();
                 let store = Checked(self.disk(&self.kept.stored, true), move |item| attempt(item).map(drop));
                 let run = pipeline.store(store).on_error(self.policy(failing, self.drawn.stages.len()));
                 self.simulation.run(if failing.attempts > 1 { run.retry(retry(failing)) } else { run })
@@ -267,12 +267,13 @@ impl Making<'_> {
     fn add<'env>(&self, pipeline: Joined<'env, Item>, at: usize, stage: &Stage) -> Joined<'env, Item> {
         let salt = stage.salt;
         let slow = self.simulation.clone();
-        let side = &self.kept.sides[at];
+        let (side, notes) = (&self.kept.sides[at], &self.kept.notes[at]);
         match &stage.kind {
             StageKind::Map => pipeline.map(move |item| item.changed(salt)).boxed(),
             &StageKind::Filter(out_of) => pipeline.filter(move |item| item.die(salt) >= out_of).boxed(),
             StageKind::TryMap(failing) => {
-                guarded(pipeline.try_map(flaky(salt, failing)).on_error(self.policy(failing, at)), failing)
+                let service = Service::new(salt, failing.rates, notes);
+                guarded(pipeline.try_map(service.calls()).on_error(self.policy(failing, at)), failing, &service)
             }
             StageKind::Expand => pipeline.flat_map(move |item| item.expanded(salt)).boxed(),
             &StageKind::Blocking(workers) => {
@@ -292,8 +293,9 @@ impl Making<'_> {
                 pipeline.map_blocking(workers, work).boxed()
             }
             StageKind::TryBlocking(workers, failing) => {
-                let stage = pipeline.try_map_blocking(*workers, flaky(salt, failing));
-                guarded(stage.on_error(self.policy(failing, at)), failing)
+                let service = Service::new(salt, failing.rates, notes);
+                let stage = pipeline.try_map_blocking(*workers, service.calls());
+                guarded(stage.on_error(self.policy(failing, at)), failing, &service)
             }
             StageKind::State => pipeline
                 .map_init(

@@ -313,7 +313,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 10_000 }))]
 
         #[test]
         fn a_mutation_is_detected_or_changes_nothing(

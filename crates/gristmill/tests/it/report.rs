@@ -1,12 +1,12 @@
 //! The report tells what happened, and what held it back.
 
-use crate::support::{assert_balanced, pool, within};
+use crate::support::{assert_balanced, pool, slowness, within};
 use gristmill::prelude::*;
 use gristmill::{source, store};
 use std::time::Duration;
 
 fn nap(millis: u64) {
-    std::thread::sleep(Duration::from_millis(millis));
+    std::thread::sleep(Duration::from_millis(millis) * slowness());
 }
 
 #[test]
@@ -51,7 +51,8 @@ fn the_verdict_asks_for_more_threads_where_they_wait() {
     let verdict = report.verdict();
     assert_eq!(verdict.stage.as_deref(), Some("lookup"), "{report}");
     assert!(verdict.advice.contains("threads") && verdict.utilization > 0.7, "{report}");
-    assert!(report.elapsed < Duration::from_millis(200), "the eight threads did not share the items: {report}");
+    let by_four = Duration::from_millis(200) * slowness();
+    assert!(report.elapsed < by_four, "the eight threads did not share the items: {report}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What failed is tried again, and nobody waits for it.
 
-use crate::support::{assert_balanced, hash, pool, within};
+use crate::support::{assert_balanced, hash, pool, slowness, within};
 use gristmill::prelude::*;
 use gristmill::store;
 use std::collections::HashMap;
@@ -619,7 +619,7 @@ fn waiting_costs_no_processor_time() {
             let call = |item: u64| {
                 if tried.lock().unwrap().insert(item, ()).is_none() { Err("busy") } else { Ok(item) }
             };
-            let retry = || Retry::constant(2, Duration::from_millis(300));
+            let retry = || Retry::constant(2, Duration::from_millis(300) * slowness());
             let report = if blocking {
                 Pipeline::extract(0..100u64).try_map_blocking(4, call).retry(retry()).count().run()
             } else {
@@ -627,7 +627,10 @@ fn waiting_costs_no_processor_time() {
             };
             assert_eq!(report.unwrap().output, 100);
             let spent = processor_time() - began;
-            assert!(spent < Duration::from_millis(100), "blocking {blocking}: {spent:?} of processor time");
+            assert!(
+                spent < Duration::from_millis(100) * slowness(),
+                "blocking {blocking}: {spent:?} of processor time"
+            );
         }
     });
 }

@@ -7,11 +7,15 @@ use std::sync::Once;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// How long a test may take: half a minute, so many times as `GRISTMILL_TEST_PATIENCE` says, for builds that are slow on
-/// purpose.
+/// How long a test may take: half a minute, so many times as [`slowness`] says.
 pub fn patience() -> Duration {
-    let times = std::env::var("GRISTMILL_TEST_PATIENCE").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
-    Duration::from_secs(30) * times
+    Duration::from_secs(30) * slowness()
+}
+
+/// How many times slower than usual a build may be that is slow on purpose, as `GRISTMILL_TEST_PATIENCE` says. A test that
+/// compares the engine's times with those of its own naps makes both so many times longer.
+pub fn slowness() -> u32 {
+    std::env::var("GRISTMILL_TEST_PATIENCE").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
 /// Runs `body`, and fails loudly if it has not ended after [`patience`].

@@ -1,6 +1,6 @@
 //! Items do not wait for company.
 
-use crate::support::{pool, within};
+use crate::support::{pool, slowness, within};
 use gristmill::prelude::*;
 use gristmill::{source, store};
 use std::sync::Mutex;
@@ -10,10 +10,15 @@ use std::time::{Duration, Instant};
 fn trickle() -> impl Iterator<Item = Instant> {
     (0..20_000 + 60).map(|item| {
         if item >= 20_000 {
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(between());
         }
         Instant::now()
     })
+}
+
+/// The time between two that trickle.
+fn between() -> Duration {
+    Duration::from_millis(2) * slowness()
 }
 
 /// How late the trickled items were stored, worst first.
@@ -41,9 +46,9 @@ fn a_trickling_source_does_not_leave_items_waiting() {
             }
             .unwrap();
             let late = lateness(&stored.into_inner().unwrap());
-            // An item that waited for its successor would be 2 ms late, one that waited for a morsel far more. The worst
-            // few are left to the machine's own whims.
-            assert!(late[20] < Duration::from_millis(2), "waiting source {waiting}: {:?}", &late[..25]);
+            // An item that waited for its successor would be as late as that comes, one that waited for a morsel far more. The
+            // worst few are left to the machine's own whims.
+            assert!(late[20] < between(), "waiting source {waiting}: {:?}", &late[..25]);
         }
     });
 }

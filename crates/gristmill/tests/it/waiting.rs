@@ -33,18 +33,19 @@ impl Said {
 #[test]
 fn items_that_wait_for_a_known_time_are_not_stuck() {
     within("waiting in virtual time", || {
-        let second = Duration::from_secs(1);
+        // Virtual time costs something as well: each millisecond is looked at.
+        let short = Duration::from_millis(100);
         for (seed, blocking) in (0..20).map(|seed| (seed, seed % 2 == 0)) {
             let (said, failed) = (Said::default(), AtomicU32::new(0));
-            let rate = RateLimit::per_second(0.1);
-            let breaker = Breaker::new().window(1).open_for(30 * second).probes(1);
+            let rate = RateLimit::per_second(1.0);
+            let breaker = Breaker::new().window(1).open_for(30 * short).probes(1);
             // One fails twice: it waits for its backoff, then for the breaker, then for the rate.
             let call = |item: u32| match item {
                 3 if failed.fetch_add(1, Ordering::Relaxed) < 2 => Err("down"),
                 _ => Ok(item),
             };
-            let retry = Retry::constant(3, 40 * second);
-            let pipeline = Pipeline::extract(0..8u32).watchdog(said.after(second)).ordered();
+            let retry = Retry::constant(3, 40 * short);
+            let pipeline = Pipeline::extract(0..8u32).watchdog(said.after(short)).ordered();
             let simulation = Simulation::new(seed);
             let report = if blocking {
                 let stage = pipeline.try_map_blocking(2, call).retry(retry).breaker(&breaker).rate_limit(&rate);
@@ -56,7 +57,7 @@ fn items_that_wait_for_a_known_time_are_not_stuck() {
             .unwrap();
             assert_balanced(&report);
             assert!(report.output.into_iter().eq(0..8));
-            assert!(report.elapsed > 80 * second, "{:?}", report.elapsed);
+            assert!(report.elapsed > 80 * short, "{:?}", report.elapsed);
             said.nothing();
         }
     });
