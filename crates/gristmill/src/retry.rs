@@ -314,6 +314,14 @@ mod tests {
         assert!(retry.wait_after(1, &Cause::Error("busy"), &random).is_some());
         assert!(retry.wait_after(1, &Cause::Error("gone"), &random).is_none());
         assert!(retry.wait_after(1, &Cause::Panic("busy".into()), &random).is_none());
+        assert!(
+            retry.wait_after(1, &Cause::TimedOut(Duration::ZERO), &random).is_some(),
+            "there is no error to ask about"
+        );
+        assert!(
+            retry.wait_after(1, &Cause::Refused, &random).is_none()
+                && retry.wait_after(1, &Cause::Shed, &random).is_none()
+        );
         assert!(retry.and_panics().wait_after(1, &Cause::Panic("busy".into()), &random).is_some());
     }
 
