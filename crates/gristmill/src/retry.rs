@@ -326,6 +326,16 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_is_a_problem_and_says_which() {
+        let retry = || Retry::<&str>::constant(1, Duration::ZERO);
+        assert!(Retry::<&str>::exponential(0).problem().is_some_and(|problem| problem.contains("1 attempt")));
+        for ratio in [-0.1, f64::NAN, f64::INFINITY] {
+            assert!(retry().budget(ratio, 1).problem().is_some_and(|problem| problem.contains("ratio")), "{ratio}");
+        }
+        assert!(retry().problem().is_none() && retry().budget(0.0, 0).problem().is_none());
+    }
+
+    #[test]
     fn a_custom_wait_decides_when_to_give_up() {
         let retry = Retry::custom(|failed| (failed < 3).then(|| Duration::from_secs(failed.into())));
         assert_eq!(waits(&retry, &Draws::new(1)), [1, 2].map(Duration::from_secs));
