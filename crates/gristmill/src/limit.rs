@@ -489,7 +489,7 @@ mod tests {
     fn round(controller: &mut Controller, limit: u32, took: u64, was_last: bool) -> u32 {
         let now = controller.ends_at;
         (0..9).for_each(|_| {
-            assert_eq!(controller.note(limit, now, Some(took), was_last), limit, "the round is not over")
+            assert_eq!(controller.note(limit, now, Some(took), was_last), limit, "the round is not over");
         });
         controller.note(limit, now, Some(took), was_last)
     }

@@ -11,6 +11,7 @@ mod control;
 mod errors;
 #[cfg(target_os = "linux")]
 mod fallback;
+mod groups;
 mod guard;
 mod lifecycle;
 mod limits;
