@@ -729,6 +729,27 @@ fn starting_over_begins_at_the_beginning_even_where_the_checkpoint_is_of_no_use(
 }
 
 #[test]
+fn the_time_of_a_commit_is_time_of_its_store() {
+    struct Slow;
+    impl Store<u64> for Slow {
+        type Error = String;
+
+        fn store(&mut self, _: u64) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn commit(&mut self, _: &Progress) -> Result<Receipt, String> {
+            std::thread::sleep(Duration::from_millis(20));
+            Ok(Receipt::none())
+        }
+    }
+    let bench = Bench::new();
+    let report = Pipeline::extract(0..10u64).checkpoint(bench.checkpoint()).store(Slow).named("disk").run().unwrap();
+    let busy = report.stage("disk").unwrap().busy;
+    assert!((Duration::from_millis(20)..=report.elapsed).contains(&busy), "{busy:?} of {:?}", report.elapsed);
+}
+
+#[test]
 fn two_runs_cannot_keep_one_checkpoint() {
     within("two runs", || {
         let bench = Bench::new();
