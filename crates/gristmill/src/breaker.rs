@@ -327,6 +327,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_older_than_the_window_counts_no_more() {
+        let breaker = Breaker::new().window(4).failure_rate(0.5);
+        for _ in 0..10 {
+            attempts(&breaker, 0, &[true, false, false, false]);
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        attempts(&breaker, 0, &[true, true]);
+        assert_eq!((breaker.state(), breaker.opened()), (BreakerState::Open, 1));
+    }
+
+    #[test]
+    fn a_probe_that_was_none_leaves_its_turn_to_another() {
+        let breaker = Breaker::new().window(1).probes(2).open_for(Duration::from_nanos(10));
+        for opened in 1..=3 {
+            attempts(&breaker, 0, &[true]);
+            assert_eq!(breaker.opened(), opened);
+            let now = 20;
+            for _ in 0..5 {
+                let (Answer::Go(first), Answer::Go(second)) = (breaker.ask(now), breaker.ask(now)) else {
+                    panic!("no probe")
+                };
+                assert_eq!(breaker.ask(now), Answer::Wait(now + PROBE_AGAIN));
+                breaker.tell(first, None, now);
+                breaker.tell(second, None, now);
+            }
+            attempts(&breaker, now, &[false, false]);
+            assert_eq!(breaker.state(), BreakerState::Closed);
+        }
+    }
+
+    #[test]
     fn it_closes_after_its_probes_and_opens_again_when_one_fails() {
         let breaker = Breaker::new().window(1).probes(2).open_for(Duration::from_nanos(10));
         attempts(&breaker, 0, &[true]);

@@ -221,4 +221,59 @@ mod tests {
         let kind = ErrorKind::Item { stage: "lookup".into(), position: 7, attempts: 1, source: cause };
         assert_eq!(format!("{:?}", Error::new(kind)), "stage `lookup` failed on item 7, attempt 1: no such city");
     }
+
+    /// One error of each kind, with what is to be known of it: the predicate that holds, stage, position and attempts.
+    fn kinds() -> Vec<(ErrorKind, &'static str, Option<&'static str>, Option<u64>, Option<u32>)> {
+        let (stage, limit, message) = (|| "lookup".to_owned(), Duration::from_secs(1), || "no words".to_owned());
+        let cause = || BoxError::from("no such city");
+        let (name, at, tries) = (Some("lookup"), Some(7), Some(3));
+        let (position, attempts) = (7, 3);
+        vec![
+            (ErrorKind::Item { stage: stage(), position, attempts, source: cause() }, "", name, at, tries),
+            (ErrorKind::Panicked { stage: stage(), position, attempts, message: message() }, "panic", name, at, tries),
+            (ErrorKind::TimedOut { stage: stage(), position, attempts, limit }, "timeout", name, at, tries),
+            (ErrorKind::Refused { stage: stage(), position }, "", name, at, None),
+            (ErrorKind::RunDeadline { limit }, "timeout", None, None, None),
+            (ErrorKind::TooMany { stage: stage(), limit: 2, position, source: cause() }, "", name, at, None),
+            (ErrorKind::Stage { stage: stage(), action: "begin", source: cause() }, "", name, None, None),
+            (ErrorKind::Setting { setting: "window", problem: message() }, "setting", None, None, None),
+            (ErrorKind::Checkpoint(CheckpointError::Short { found: 1, position: 2 }), "checkpoint", None, None, None),
+            (ErrorKind::Cancelled, "cancelled", None, None, None),
+            (ErrorKind::DrainDeadline { limit }, "drain deadline", None, None, None),
+            (ErrorKind::Stalled { message: message() }, "stall", None, None, None),
+            (ErrorKind::Crashed { event: 5 }, "crash", None, None, None),
+            (ErrorKind::Hangs { event: 5 }, "hang", None, None, None),
+        ]
+    }
+
+    /// The predicates that hold.
+    fn is(error: &Error) -> String {
+        let predicates = [
+            (error.is_setting(), "setting"),
+            (error.is_checkpoint(), "checkpoint"),
+            (error.is_cancelled(), "cancelled"),
+            (error.is_panic(), "panic"),
+            (error.is_drain_deadline(), "drain deadline"),
+            (error.is_stall(), "stall"),
+            (error.is_crash(), "crash"),
+            (error.is_hang(), "hang"),
+            (error.is_timeout(), "timeout"),
+        ];
+        predicates.iter().filter(|(holds, _)| *holds).map(|(_, name)| *name).collect()
+    }
+
+    #[test]
+    fn each_kind_answers_to_its_own_predicate_and_knows_its_place() {
+        for (kind, predicate, stage, position, attempts) in kinds() {
+            let error = Error::new(kind);
+            assert_eq!(is(&error), predicate, "{error}");
+            assert_eq!(
+                (error.stage_name(), error.position(), error.attempts()),
+                (stage, position, attempts),
+                "{error}"
+            );
+            assert!(error.report().is_none());
+            assert!(stage.is_none_or(|stage| error.to_string().contains(stage)), "{error}");
+        }
+    }
 }

@@ -485,6 +485,64 @@ mod tests {
         assert!(unbothered.iter().filter(|limit| **limit == 30).count() > unbothered.len() * 9 / 10);
     }
 
+    /// A round of attempts that took so long each.
+    fn round(controller: &mut Controller, limit: u32, took: u64, was_last: bool) -> u32 {
+        let now = controller.ends_at;
+        (0..9).for_each(|_| {
+            assert_eq!(controller.note(limit, now, Some(took), was_last), limit, "the round is not over");
+        });
+        controller.note(limit, now, Some(took), was_last)
+    }
+
+    #[test]
+    fn how_much_longer_attempts_take_says_where_the_limit_goes() {
+        let mut controller = Controller::new(2, 40);
+        // The first round is what the service takes without load.
+        assert_eq!(round(&mut controller, 20, 1_000, true), 21);
+        // Of 20 calls 2, 4 and 10 wait: fewer than 3, between, more than 6.
+        assert_eq!(round(&mut controller, 20, 1_111, true), 21);
+        assert_eq!(round(&mut controller, 20, 1_111, false), 20, "not all places were taken");
+        assert_eq!(round(&mut controller, 20, 1_250, true), 20);
+        assert_eq!(round(&mut controller, 20, 2_000, true), 19);
+        // A shorter latency is the new measure, and the bounds hold.
+        assert_eq!(round(&mut controller, 20, 500, true), 21);
+        assert_eq!(round(&mut controller, 20, 1_000, true), 19);
+        assert_eq!(round(&mut controller, 40, 500, true), 40);
+        let mut bounded = Controller::new(20, 40);
+        assert_eq!([1_000, 2_000].map(|took| round(&mut bounded, 20, took, true)), [21, 20]);
+    }
+
+    #[test]
+    fn the_latency_without_load_is_measured_anew_now_and_then() {
+        let mut controller = Controller::new(1, 40);
+        let limits: Vec<u32> = (0..MEASURE_AFTER).map(|_| round(&mut controller, 20, 1_250, false)).collect();
+        let (last, before) = limits.split_last().unwrap();
+        assert!(before.iter().all(|limit| *limit == 20) && *last == 10, "{limits:?}");
+        assert!(controller.base.is_none());
+    }
+
+    #[test]
+    fn the_room_of_a_rate_is_what_could_begin() {
+        let limit = RateLimit::per_second(1_000.0).burst(20);
+        let mut now = 1_000_000_000;
+        // Full, and what came in the last 5 ms for those who have waited.
+        assert_eq!(limit.room(now), 25);
+        (0..20).for_each(|_| limit.try_take(now, now).unwrap());
+        assert_eq!((limit.room(now), limit.try_take(now, now)), (0, Err(now + 1_000_000)));
+        now += 3_000_000;
+        assert_eq!(limit.room(now), 3);
+        limit.set_rate(0.0);
+        assert_eq!(limit.room(now), 0);
+    }
+
+    #[test]
+    fn a_rate_is_told_as_it_was_set() {
+        let limit = RateLimit::per_second(250.0);
+        assert_eq!(limit.rate(), 250.0);
+        limit.set_rate(0.5);
+        assert_eq!(limit.rate(), 0.5);
+    }
+
     #[test]
     fn failures_bring_an_adaptive_limit_down_to_its_lower_bound() {
         let limit = ConcurrencyLimit::adaptive(3..=50);

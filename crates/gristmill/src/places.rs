@@ -265,6 +265,33 @@ mod tests {
     }
 
     #[test]
+    fn it_says_how_many_there_are_and_how_many_are_free() {
+        let places = Places::<Stage>::new(3);
+        assert_eq!((places.limit(), places.free(), places.has_room(None)), (3, 3, true));
+        assert_eq!([0; 4].map(|_| places.try_enter(None)), [Some(false), Some(false), Some(true), None]);
+        assert_eq!((places.limit(), places.free(), places.has_room(None)), (3, 0, false));
+        places.set_limit(5);
+        assert_eq!((places.limit(), places.free(), places.has_room(None)), (5, 2, true));
+        places.set_limit(1);
+        places.leave(None);
+        assert_eq!((places.limit(), places.free(), places.has_room(None)), (1, 0, false), "two are taken");
+        places.leave(None);
+        places.leave(None);
+        assert_eq!((places.free(), places.has_room(None)), (1, true));
+    }
+
+    #[test]
+    fn with_nothing_free_nobody_in_line_has_room() {
+        let (places, a) = (Places::new(1), Arc::new(Stage::default()));
+        assert!(places.try_enter(None).is_some());
+        places.want(&a);
+        assert!(!places.has_room(Some(&a)) && !places.has_room(None));
+        places.leave(Some(&a));
+        assert!(places.has_room(Some(&a)) && !places.has_room(None), "a stranger comes after those in line");
+        assert_eq!((a.calls(), places.free()), (0, 1));
+    }
+
+    #[test]
     fn stages_in_line_take_turns_and_nobody_passes_them() {
         let places = Places::new(1);
         let (a, b) = (Arc::new(Stage::default()), Arc::new(Stage::default()));

@@ -362,3 +362,39 @@ fn describe<E: Into<BoxError>>(cause: Cause<E>) -> String {
         other => other.map(|_| "").to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn causes() -> [Cause<u32>; 5] {
+        [
+            Cause::Error(4),
+            Cause::Panic("four".to_owned()),
+            Cause::TimedOut(Duration::from_millis(4)),
+            Cause::Refused,
+            Cause::Shed,
+        ]
+    }
+
+    #[test]
+    fn a_cause_stays_what_it_is_whatever_becomes_of_its_error() {
+        let words = ["4", "panic: four", "took longer than 4ms", "the breaker is open", "the pipeline was full"];
+        assert_eq!(causes().map(|cause| cause.to_string()), words);
+        assert_eq!(causes().map(|cause| cause.as_ref().map(|error| *error)), causes());
+        let doubled = causes().map(|cause| cause.map(|error| error * 2));
+        assert_eq!((&doubled[0], &doubled[1..]), (&Cause::Error(8), &causes()[1..]));
+        assert_eq!(causes().map(describe_number), words);
+    }
+
+    fn describe_number(cause: Cause<u32>) -> String {
+        describe(cause.map(|error| error.to_string()))
+    }
+
+    #[test]
+    fn the_words_of_a_failure_have_its_causes() {
+        let inner = std::io::Error::other("the disk is full");
+        let outer: BoxError = crate::Error::stage("end", "store", inner.into()).into();
+        assert_eq!(describe(Cause::Error(outer)), "stage `end` could not store: the disk is full");
+    }
+}

@@ -58,6 +58,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn it_is_the_splitmix64_of_the_paper() {
+        // What the reference implementation gives from the seed 0 on.
+        let numbers = [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F];
+        assert_eq!([0, 1, 2].map(mix), numbers);
+        let mut random = Random::new(u64::MAX);
+        assert_eq!([0; 3].map(|_| random.next()), numbers);
+    }
+
+    #[test]
+    fn every_number_below_the_end_comes_about_as_often() {
+        let (mut random, mut counts) = (Random::new(3), [0u32; 5]);
+        (0..10_000).for_each(|_| counts[random.below(5)] += 1);
+        // 2,000 each, with a standard deviation of 40.
+        assert!(counts.iter().all(|count| (1_800..2_200).contains(count)), "{counts:?}");
+        assert_eq!(random.below(1), 0);
+    }
+
+    #[test]
     fn chances_are_as_said() {
         let mut random = Random::new(1);
         let often = (0..10_000).filter(|_| random.chance(0.3)).count();

@@ -314,7 +314,25 @@ mod tests {
         assert!(retry.wait_after(1, &Cause::Error("busy"), &random).is_some());
         assert!(retry.wait_after(1, &Cause::Error("gone"), &random).is_none());
         assert!(retry.wait_after(1, &Cause::Panic("busy".into()), &random).is_none());
+        assert!(
+            retry.wait_after(1, &Cause::TimedOut(Duration::ZERO), &random).is_some(),
+            "there is no error to ask about"
+        );
+        assert!(
+            retry.wait_after(1, &Cause::Refused, &random).is_none()
+                && retry.wait_after(1, &Cause::Shed, &random).is_none()
+        );
         assert!(retry.and_panics().wait_after(1, &Cause::Panic("busy".into()), &random).is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_is_a_problem_and_says_which() {
+        let retry = || Retry::<&str>::constant(1, Duration::ZERO);
+        assert!(Retry::<&str>::exponential(0).problem().is_some_and(|problem| problem.contains("1 attempt")));
+        for ratio in [-0.1, f64::NAN, f64::INFINITY] {
+            assert!(retry().budget(ratio, 1).problem().is_some_and(|problem| problem.contains("ratio")), "{ratio}");
+        }
+        assert!(retry().problem().is_none() && retry().budget(0.0, 0).problem().is_none());
     }
 
     #[test]

@@ -246,3 +246,57 @@ impl<'env, T> Scale<'env, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::borrow::Cow;
+    use std::collections::VecDeque;
+
+    /// A text with room for more than it has: what is counted is what it took.
+    fn text(capacity: usize) -> String {
+        let text = String::with_capacity(capacity);
+        assert_eq!(text.capacity(), capacity);
+        text
+    }
+
+    #[test]
+    fn what_is_owned_is_counted_with_what_it_owns_in_turn() {
+        let inside = size_of::<String>();
+        assert_eq!([7u64.heap(), "borrowed".heap(), [1u8, 2].heap(), ().heap()], [0; 4]);
+        assert_eq!(text(10).heap(), 10);
+        assert_eq!(text(10).weight(), inside + 10);
+        assert_eq!(std::path::PathBuf::with_capacity(11).heap(), 11);
+        assert_eq!(std::ffi::OsString::with_capacity(12).heap(), 12);
+        assert_eq!([text(3), text(4)].heap(), 7);
+        assert_eq!([text(3), text(4)].as_slice().heap(), 7);
+        let mut texts = Vec::with_capacity(5);
+        texts.extend([text(3), text(4)]);
+        assert_eq!(texts.heap(), 5 * inside + 7);
+        let texts: VecDeque<String> = texts.into();
+        assert_eq!(texts.heap(), texts.capacity() * inside + 7);
+        assert_eq!(Box::new(text(6)).heap(), inside + 6);
+        assert_eq!(Box::<str>::from("12345").heap(), 5);
+        assert_eq!(Arc::new([0u8; 9]).heap(), 9);
+        assert_eq!((text(1), 5u8, text(2)).heap(), 3);
+    }
+
+    #[test]
+    fn what_may_be_there_is_counted_when_it_is() {
+        assert_eq!((Some(text(8)).heap(), None::<String>.heap()), (8, 0));
+        let results: [Result<String, Vec<u8>>; 2] = [Ok(text(5)), Err(Vec::with_capacity(6))];
+        assert_eq!(results.map(|result| result.heap()), [5, 6]);
+        assert_eq!((Cow::Borrowed("abc").heap(), Cow::<str>::Owned(text(4)).heap()), (0, 4));
+    }
+
+    #[test]
+    fn bytes_are_so_many_of_their_unit_and_never_wrap() {
+        let bytes = [Bytes::new(3), Bytes::kib(3), Bytes::mib(3), Bytes::gib(3)];
+        assert_eq!(bytes.map(Bytes::get), [3, 3 << 10, 3 << 20, 3 << 30]);
+        assert_eq!(
+            [Bytes::kib(usize::MAX), Bytes::mib(usize::MAX), Bytes::gib(usize::MAX)].map(Bytes::get),
+            [usize::MAX; 3]
+        );
+        assert_eq!(bytes.map(|bytes| bytes.to_string()), ["3 B", "3.0 KiB", "3.0 MiB", "3.0 GiB"]);
+    }
+}

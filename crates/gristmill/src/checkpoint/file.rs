@@ -193,6 +193,48 @@ mod tests {
         }
     }
 
+    #[test]
+    #[cfg(unix)]
+    fn a_checkpoint_that_cannot_be_read_is_no_missing_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let loops = folder.path().join("loop.checkpoint");
+        std::os::unix::fs::symlink(&loops, &loops).unwrap();
+        let directory = folder.path().join("directory.checkpoint");
+        std::fs::create_dir(&directory).unwrap();
+        for path in [loops, directory] {
+            let error = CheckpointFile::open(&path).unwrap().load().unwrap_err();
+            assert!(matches!(error, FileError::Io { action: "read", .. }), "{error}");
+        }
+    }
+
+    /// Writes down which directories are synced.
+    #[derive(Default)]
+    struct Noting(Vec<PathBuf>);
+
+    impl Disk for Noting {
+        fn write(&mut self, _: &Path, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn rename(&mut self, _: &Path, _: &Path) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync_directory(&mut self, directory: &Path) -> io::Result<()> {
+            self.0.push(directory.to_owned());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_directory_that_is_synced_is_that_of_the_file() {
+        let mut disk = Noting::default();
+        for path in ["job.checkpoint", "kept/job.checkpoint", "/job.checkpoint"] {
+            save(&mut disk, Path::new(path), b"").unwrap();
+        }
+        assert_eq!(disk.0, [".", "kept", "/"].map(PathBuf::from));
+    }
+
     /// A disk on which only what was synced is sure to survive. A write that was not synced may leave any part of itself,
     /// a rename that was not synced may have happened or not.
     #[derive(Debug, Default)]

@@ -296,6 +296,30 @@ mod tests {
         assert_eq!(Progress::from_bytes(b"SQLite format 3"), Err(BadProgress::Foreign));
     }
 
+    #[test]
+    fn what_says_what_cannot_be_is_corrupt_though_its_checksum_fits() {
+        let read = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut body = sample().body();
+            change(&mut body);
+            Progress::read_body(Reader(&body))
+        };
+        assert_eq!(read(&|_| {}), Ok(sample()));
+        assert_eq!(read(&|body| body.push(0)), Err(BadProgress::Corrupt), "more than it says");
+        assert_eq!(read(&|body| body[..8].fill(0)), Err(BadProgress::Corrupt), "the source stands behind the position");
+        assert_eq!(read(&|body| body[8] = 2), Err(BadProgress::Corrupt), "neither complete nor not");
+        let in_place = Progress { position: 999_999, ..sample() };
+        assert_eq!(Progress::read_body(Reader(&in_place.body())), Ok(in_place));
+    }
+
+    #[test]
+    fn a_receipt_is_found_by_its_name() {
+        let receipts = ["end 0: store", "end 1: store"].map(|name| (name.to_owned(), Receipt::new(name)));
+        let progress = Progress { receipts: receipts.to_vec(), complete: true, ..sample() };
+        assert_eq!(progress.receipt("end 1: store"), Some(&Receipt::new("end 1: store")));
+        assert_eq!(progress.receipt("end 2: store"), None);
+        assert_eq!((progress.position(), progress.is_complete(), sample().is_complete()), (1_000_007, true, false));
+    }
+
     /// One change to some bytes: what disks, editors and careless copies do.
     fn mutate(bytes: &mut Vec<u8>, (kind, at, value): (u8, usize, u8)) {
         let at = at % bytes.len().max(1);

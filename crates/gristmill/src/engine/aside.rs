@@ -393,6 +393,69 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn entry(item: u32) -> Entry<u32> {
+        Entry { item, attempt: 1, index: 0, hole: Hole::NONE }
+    }
+
+    fn lines(aside: &impl Waiting) -> Vec<(u32, u64)> {
+        let mut lines = Vec::new();
+        aside.each_line(3, &mut |operator, ask_at| lines.push((operator, ask_at)));
+        lines
+    }
+
+    #[test]
+    fn what_is_due_lines_up_and_goes_in_turn() {
+        let mut aside = Aside::default();
+        assert_eq!((aside.len(), aside.due(), aside.expected(), aside.queue(0)), (0, NEVER, None, Some(0)));
+        [30, 10, 20].into_iter().for_each(|due| aside.put_until(due, entry(due as u32)));
+        assert_eq!((aside.len(), aside.due(), aside.expected(), lines(&aside)), (3, 10, Some(10), vec![]));
+        aside.line_up(20);
+        aside.stand_behind(entry(5));
+        // What is due later would stand behind those in line, so it is not due.
+        assert_eq!((aside.len(), aside.due(), aside.ask_at(), lines(&aside)), (4, NEVER, 20, vec![(3, 20)]));
+        let first = aside.next_in_line().unwrap();
+        assert_eq!(first.item, 10);
+        aside.stand_first(25, first);
+        assert_eq!((aside.expected(), lines(&aside)), (Some(25), vec![(3, 25)]));
+        assert_eq!([24, 25, 26].map(|now| aside.queue(now)), [Some(3), Some(0), Some(0)]);
+        aside.line_up(22);
+        assert_eq!(aside.ask_at(), 25, "those in line were told when to ask");
+        let items: Vec<u32> = std::iter::from_fn(|| aside.next_in_line().map(|entry| entry.item)).collect();
+        assert_eq!((items, aside.len(), aside.due()), (vec![10, 20, 5], 1, 30));
+    }
+
+    #[test]
+    fn who_waits_for_a_place_knows_no_time() {
+        let mut aside = Aside::default();
+        aside.stand_for_place(Some(crate::limit::ConcurrencyLimit::new(1).line_up()), entry(1));
+        assert_eq!((aside.wants_place(), aside.expected(), aside.queue(0)), (true, None, None));
+        assert_eq!(lines(&aside), [(3, NEVER)]);
+        aside.let_in();
+        assert!(!aside.wants_place() && aside.has_line());
+        aside.stand_for_place(Some(crate::limit::ConcurrencyLimit::new(1).line_up()), entry(0));
+        assert_eq!([0; 3].map(|_| aside.next_in_line().map(|entry| entry.item)), [Some(0), Some(1), None]);
+        // Nobody is left to whom the place could be given.
+        aside.stand_behind(entry(2));
+        assert!(!aside.wants_place());
+    }
+
+    #[test]
+    fn what_a_chain_holds_is_what_its_operators_hold() {
+        let mut chain: ((Aside<u32>, ()), Aside<u32>) = Default::default();
+        assert_eq!(
+            (<((Aside<u32>, ()), Aside<u32>)>::LINES, chain.len(), chain.due(), chain.queue(0)),
+            (2, 0, NEVER, Some(0))
+        );
+        chain.0.0.put_until(40, entry(1));
+        chain.1.put_until(30, entry(2));
+        chain.1.put_until(50, entry(3));
+        assert_eq!((chain.len(), chain.due(), chain.expected()), (3, 30, Some(30)));
+        chain.0.0.line_up(40);
+        chain.1.line_up(30);
+        assert_eq!((lines(&chain), chain.due()), (vec![(3, 40), (4, 30)], NEVER));
+        assert_eq!(chain.queue(10), Some(30 + 20));
+    }
+
     /// What becomes of an item: it is put aside so often, makes so many results, each of which goes through the same.
     #[derive(Debug, Clone)]
     struct Fate {

@@ -289,6 +289,42 @@ mod tests {
     }
 
     #[test]
+    fn numbers_go_on_after_what_was_taken() {
+        let funnel = Funnel::new(Order::Source);
+        assert!(funnel.offer(Numbered(0)));
+        assert_eq!(drain(&funnel), [0]);
+        assert!(!funnel.offer(Numbered(2)));
+        assert!(funnel.offer(Numbered(1)));
+        assert_eq!(drain(&funnel), [1, 2]);
+        assert!(funnel.offer(Numbered(3)));
+        assert_eq!(drain(&funnel), [3]);
+    }
+
+    #[test]
+    fn without_order_what_came_first_goes_first_and_nobody_else_has_the_turn() {
+        let funnel = Funnel::new(Order::Unordered);
+        assert!(funnel.offer(Numbered(5)));
+        assert!(!funnel.offer(Numbered(1)) && !funnel.try_take() && !funnel.close(), "the turn is taken");
+        assert_eq!([funnel.turn(), funnel.turn()], [5, 1].map(|seq| Turn::Take(Numbered(seq))));
+        assert_eq!([funnel.turn(), funnel.turn()], [Turn::Finish, Turn::Leave]);
+        assert!(funnel.try_take() && !funnel.try_take());
+        assert_eq!(funnel.turn(), Turn::Leave);
+        assert!(funnel.try_take(), "it was given back");
+    }
+
+    #[test]
+    fn the_owner_is_the_only_one_who_gets_the_turn() {
+        let (funnel, patience) = (Funnel::new(Order::Source), Duration::ZERO);
+        funnel.own();
+        assert!(!funnel.offer(Numbered(1)) && !funnel.offer(Numbered(0)));
+        assert_eq!(funnel.wait_turn(patience, || true), Turn::Take(Numbered(0)));
+        assert_eq!(funnel.wait_turn(patience, || false), Turn::Take(Numbered(1)));
+        assert_eq!(funnel.wait_turn(patience, || false), Turn::Leave);
+        assert!(!funnel.try_take() && !funnel.close());
+        assert_eq!(funnel.wait_turn(patience, || false), Turn::Finish);
+    }
+
+    #[test]
     fn key_order_lets_strangers_overtake_and_kin_wait() {
         let funnel = Funnel::new(Order::Key);
         funnel.expect(0, [1, 0, 0, 0]);

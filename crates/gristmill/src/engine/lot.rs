@@ -218,6 +218,81 @@ mod tests {
     }
 
     #[test]
+    fn it_says_whether_anything_stands_in_line_and_whether_for_a_place() {
+        let mut lot = Lot::new();
+        lot.park(Thing(1, Waits { due: 50, ask_at: None }));
+        assert_eq!(
+            (lot.has_line(), lot.waits_for_place(), lot.is_due(49, |_| true), lot.is_due(50, |_| true)),
+            (false, false, false, true)
+        );
+        lot.park(in_line(2, 100));
+        assert_eq!((lot.has_line(), lot.waits_for_place()), (true, false));
+        lot.park(in_line(3, NEVER));
+        assert_eq!((lot.has_line(), lot.waits_for_place()), (true, true));
+        assert_eq!([0; 3].map(|_| lot.take(60, |_| true).map(|thing| thing.0)), [Some(1), Some(2), Some(3)]);
+        assert_eq!((lot.has_line(), lot.waits_for_place(), lot.is_due(NEVER, |_| true)), (false, false, false));
+    }
+
+    /// It stands in line before one of two operators, or before both.
+    #[derive(Debug, Default, PartialEq)]
+    struct Before([Option<u64>; 2]);
+
+    impl Waiting for Before {
+        const LINES: u32 = 2;
+
+        fn len(&self) -> usize {
+            1
+        }
+
+        fn due(&self) -> u64 {
+            NEVER
+        }
+
+        fn queue(&self, _: u64) -> Option<u64> {
+            None
+        }
+
+        fn each_line(&self, from: u32, note: &mut dyn FnMut(u32, u64)) {
+            for (operator, ask_at) in self.0.iter().enumerate() {
+                ask_at.iter().for_each(|ask_at| note(from + operator as u32, *ask_at));
+            }
+        }
+    }
+
+    #[derive(Debug, PartialEq)]
+    struct Item(u64, Before);
+
+    impl Parkable for Item {
+        type Waiting = Before;
+
+        fn waiting(&self) -> &Before {
+            &self.1
+        }
+
+        fn rank(&self) -> Rank {
+            (self.0, 0)
+        }
+    }
+
+    #[test]
+    fn what_one_operator_says_does_not_hold_for_those_before_another() {
+        let mut lot = Lot::new();
+        lot.park(Item(1, Before([Some(500), None])));
+        lot.park(Item(2, Before([None, Some(100)])));
+        lot.park(Item(3, Before([None, Some(100)])));
+        assert_eq!((lot.due(), lot.is_due(99, |_| false)), (100, false));
+        let mut taken = |now| lot.take(now, |_| false).map(|item| item.0);
+        assert_eq!([taken(100), taken(100), taken(100), taken(500)], [Some(2), Some(3), None, Some(1)]);
+        // Before both: whichever asks first.
+        lot.park(Item(4, Before([Some(900), Some(800)])));
+        assert_eq!(
+            (lot.due(), lot.take(799, |_| false), lot.take(800, |_| false).map(|item| item.0)),
+            (800, None, Some(4))
+        );
+        assert!(lot.is_empty());
+    }
+
+    #[test]
     fn what_waits_for_both_is_taken_once() {
         let mut lot = Lot::new();
         lot.park(Thing(1, Waits { due: 50, ask_at: Some(10) }));

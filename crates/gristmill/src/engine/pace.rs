@@ -125,6 +125,25 @@ mod tests {
     }
 
     #[test]
+    fn a_share_takes_each_thread_as_long_as_it_should() {
+        let cost = Cost::default();
+        assert_eq!(cost.share(20_000, 2), 1, "nothing is known");
+        cost.learn(1_000, 0);
+        assert_eq!(cost.share(20_000, 2), 1, "of no items nothing is learned");
+        cost.learn(5_000, 10);
+        assert_eq!([1, 2, 4, 1_000].map(|threads| cost.share(20_000, threads)), [40, 20, 10, 1]);
+    }
+
+    #[test]
+    fn the_size_made_last_is_known_and_a_fixed_one_always() {
+        let pace = settled(1_000);
+        assert_eq!((pace.want(8, None, 2), pace.last()), (100, 100));
+        assert_eq!(Pace::new(None).last(), 1);
+        let fixed = Pace::new(Some(7));
+        assert_eq!((fixed.last(), fixed.want(8, Some(1), 2)), (7, 7));
+    }
+
+    #[test]
     fn the_first_morsels_ramp_up() {
         let pace = Pace::new(None);
         let cost = pace.cost();

@@ -144,3 +144,26 @@ impl Settings<'_> {
         self.flush_interval.unwrap_or(Duration::from_millis(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_set_is_what_its_setter_says() {
+        let settings = Settings::default();
+        assert_eq!(settings.flush(), Duration::from_millis(1));
+        assert_eq!((settings.budget_bytes(), settings.order), (None, Order::Unordered));
+        assert!(settings.window_morsels() >= 32);
+    }
+
+    #[test]
+    fn the_first_setting_that_was_refused_is_the_one_that_is_told() {
+        let mut settings = Settings::default();
+        settings.refuse_zero("window", 1);
+        assert!(settings.check().is_ok());
+        settings.refuse_zero("batch", 0);
+        settings.refuse("window", "is no window");
+        assert_eq!(settings.check().unwrap_err().to_string(), "setting `batch` must be at least 1, not 0");
+    }
+}

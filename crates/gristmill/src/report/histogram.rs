@@ -85,6 +85,16 @@ mod tests {
     }
 
     #[test]
+    fn small_values_are_exact_and_others_are_told_as_the_middle_of_their_bucket() {
+        assert!((0..64).all(|nanos| middle_of(bucket_of(nanos)) == nanos));
+        // From 64 on two share a bucket, from 128 on four.
+        assert_eq!([64, 65, 66, 127].map(|nanos| middle_of(bucket_of(nanos))), [65, 65, 67, 127]);
+        assert_eq!([128, 131, 132].map(|nanos| middle_of(bucket_of(nanos))), [130, 130, 134]);
+        assert_eq!((bucket_of((2 << TOP_BIT) - 1), bucket_of(2 << TOP_BIT)), (BUCKETS - 1, BUCKETS - 1));
+        assert_eq!(bucket_of(1 << TOP_BIT), BUCKETS - SUB);
+    }
+
+    #[test]
     fn quantiles_of_a_ramp_are_its_ranks() {
         let histogram = Histogram::new();
         (1..=10_000u64).for_each(|micros| histogram.record(micros * 1_000, 1));

@@ -534,6 +534,34 @@ fn a_changed_input_is_refused_and_named_unless_it_is_accepted() {
     });
 }
 
+#[test]
+fn a_fingerprint_of_very_many_files_finds_one_that_changed() {
+    within("many files", || {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = (0..250).map(|number| folder.path().join(format!("{number}.txt"))).collect();
+        paths.iter().for_each(|path| std::fs::write(path, "one\ntwo\n").unwrap());
+        let checkpoint = folder.path().join("lines.checkpoint");
+        let read = || read_lines((&mut Ledger::new(), &checkpoint), &paths, Access::Read, None);
+        read().unwrap();
+        read().unwrap();
+        std::fs::write(&paths[200], "one\nsix\n").unwrap();
+        let error = read().unwrap_err();
+        assert!(error.is_checkpoint() && error.to_string().contains("250 files, described by"), "{error}");
+    });
+}
+
+#[test]
+fn what_cannot_be_read_twice_has_no_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("lines.checkpoint");
+    let error = read_lines((&mut Ledger::new(), &checkpoint), &["/dev/null".into()], Access::Read, None).unwrap_err();
+    assert!(
+        format!("{error:?}").contains("/dev/null") && format!("{error:?}").contains("no regular file"),
+        "{error:?}"
+    );
+    assert!(error.report().is_none() && !checkpoint.exists());
+}
+
 /// A store and a checkpoint beside each other.
 struct Bench {
     folder: TempDir,
@@ -677,6 +705,48 @@ fn a_checkpoint_that_cannot_be_used_is_an_error_and_never_a_new_beginning() {
     assert!(error.is_checkpoint() && error.to_string().contains("another pipeline"), "{error:?}");
     assert_eq!(bench.ledger.rows.len(), 49, "nothing was touched");
     assert_eq!(std::fs::read(&path).unwrap(), whole);
+}
+
+#[test]
+fn starting_over_begins_at_the_beginning_even_where_the_checkpoint_is_of_no_use() {
+    let mut bench = Bench::new();
+    let path = bench.path();
+    let mut run = |items: u64, checkpoint: Checkpoint| {
+        let numbers = Pipeline::extract(Numbers::to(items)).on_error(OnError::skip());
+        let report = numbers.checkpoint(checkpoint).store(bench.store()).run();
+        report.map(|report| (report.resumed_at, report.totals().extracted))
+    };
+    assert_eq!(run(50, Checkpoint::file(&path)).unwrap(), (None, 50));
+    assert_eq!(run(50, Checkpoint::file(&path)).unwrap(), (Some(50), 0));
+    assert_eq!(run(50, Checkpoint::file(&path).start_over()).unwrap(), (None, 50));
+    // Of another input, and no checkpoint at all.
+    assert!(run(60, Checkpoint::file(&path)).is_err());
+    assert_eq!(run(60, Checkpoint::file(&path).start_over()).unwrap(), (None, 60));
+    std::fs::write(&path, "no checkpoint").unwrap();
+    assert!(run(60, Checkpoint::file(&path)).unwrap_err().is_checkpoint());
+    assert_eq!(run(60, Checkpoint::file(&path).start_over()).unwrap(), (None, 60));
+    assert_eq!(run(60, Checkpoint::file(&path)).unwrap(), (Some(60), 0));
+}
+
+#[test]
+fn the_time_of_a_commit_is_time_of_its_store() {
+    struct Slow;
+    impl Store<u64> for Slow {
+        type Error = String;
+
+        fn store(&mut self, _: u64) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn commit(&mut self, _: &Progress) -> Result<Receipt, String> {
+            std::thread::sleep(Duration::from_millis(20));
+            Ok(Receipt::none())
+        }
+    }
+    let bench = Bench::new();
+    let report = Pipeline::extract(0..10u64).checkpoint(bench.checkpoint()).store(Slow).named("disk").run().unwrap();
+    let busy = report.stage("disk").unwrap().busy;
+    assert!((Duration::from_millis(20)..=report.elapsed).contains(&busy), "{busy:?} of {:?}", report.elapsed);
 }
 
 #[test]

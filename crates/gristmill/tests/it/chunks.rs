@@ -1,7 +1,7 @@
 //! Chunks: joining them gives the file back, and no record is cut in two, wherever the bytes come from.
 
 use crate::support::{pool, within};
-use gristmill::chunk::{CsvRows, Delimited, DelimitedBy, FixedSize, LengthPrefixed, Splitter, Whole};
+use gristmill::chunk::{CsvRows, Delimited, DelimitedBy, FixedSize, LengthPrefixed, Pieces, Splitter, Whole};
 use gristmill::prelude::*;
 use gristmill::{Bytes, Chunk, ChunkError, Chunks, Weight};
 use proptest::prelude::*;
@@ -314,6 +314,59 @@ fn a_mapped_file_streams_through_a_small_resident_set() {
         assert_eq!(report.output, 0);
         let grown = peak.into_inner().saturating_sub(before);
         assert!(grown < 128 << 20, "{} MiB of the file are resident", grown >> 20);
+    });
+}
+
+#[test]
+fn files_can_be_given_whole_or_by_rows() {
+    let rows = b"a,\"1\n2\"\nb,3\n";
+    let file = file_of(rows);
+    for mapped in [false, true] {
+        let all = |mut source: Pieces<Whole>| source.pull().unwrap().unwrap().to_vec();
+        assert_eq!(all(open(file.path(), mapped).target(Bytes::new(1)).whole()), rows);
+        let mut source = open(file.path(), mapped).target(Bytes::new(1)).csv_rows();
+        let rows: Vec<Vec<u8>> = std::iter::from_fn(|| source.pull().map(|row| row.unwrap().to_vec())).collect();
+        assert_eq!(rows, [&b"a,\"1\n2\"\n"[..], b"b,3\n"]);
+    }
+}
+
+#[test]
+fn a_part_of_a_chunk_is_the_part_of_a_slice() {
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+    let bytes: Vec<u8> = (0..10).collect();
+    let chunk = Chunk::from(bytes.clone());
+    let ends = [Unbounded, Included(2), Excluded(2), Included(7), Excluded(8)];
+    for (from, to) in ends.into_iter().flat_map(|from| ends.map(|to| (from, to))) {
+        let inside = std::panic::catch_unwind(|| bytes[(from, to)].to_vec());
+        if let Ok(part) = inside {
+            assert_eq!(chunk.slice((from, to)).as_ref(), part, "{from:?} to {to:?}");
+        }
+    }
+    let part = chunk.slice(3..).slice(1..=2);
+    assert_eq!((part.as_ref(), part.offset()), (&bytes[4..6], 4));
+    let past = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| part.slice(..3))).unwrap_err();
+    assert!(past.downcast_ref::<String>().is_some_and(|words| words.contains("is not inside a chunk of 2 bytes")));
+}
+
+/// Cuts nothing off, for ever.
+#[derive(Debug, Clone)]
+struct Stuck;
+
+impl Splitter for Stuck {
+    fn first(&self, _: &[u8]) -> Result<Option<usize>, gristmill::chunk::BadRecord> {
+        Ok(Some(0))
+    }
+}
+
+#[test]
+fn a_splitter_that_finds_records_of_no_bytes_is_an_error_and_not_a_hang() {
+    within("records of no bytes", || {
+        let file = file_of(b"some bytes");
+        for mapped in [false, true] {
+            let error = pull_all(open(file.path(), mapped).target(Bytes::new(3)), Stuck).remove(0).unwrap_err();
+            assert_eq!(error.path(), file.path());
+            assert!(std::error::Error::source(&error).unwrap().to_string().contains("a record of no bytes"), "{error}");
+        }
     });
 }
 

@@ -9,8 +9,9 @@ mod checkpoint;
 mod chunks;
 mod control;
 mod errors;
-#[cfg(target_os = "linux")]
 mod fallback;
+mod groups;
+#[cfg(target_os = "linux")]
 mod guard;
 mod lifecycle;
 mod limits;

@@ -79,6 +79,25 @@ fn the_table_is_aligned_and_says_what_happened() {
 }
 
 #[test]
+fn the_table_says_how_often_was_tried_and_where_the_run_went_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |fails: bool| {
+        let tries = std::sync::atomic::AtomicU64::new(0);
+        let count = || tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Pipeline::extract(0..1_200u64)
+            .try_map(move |item| if fails && count() < 4 { Err("busy") } else { Ok(item) })
+            .retry(Retry::constant(9, Duration::ZERO))
+            .checkpoint(gristmill::Checkpoint::file(folder.path().join("checkpoint")))
+            .store(store::from_fn(|_| Ok::<(), String>(())))
+            .run()
+            .unwrap()
+    };
+    let (first, second) = (run(true).to_string(), run(false).to_string());
+    assert!(first.contains("1,200 extracted = 1,200 stored, after 4 retries") && !first.contains("resumed"), "{first}");
+    assert!(second.contains("resumed after 1,200 items of the source"), "{second}");
+}
+
+#[test]
 fn a_run_can_be_watched_from_another_thread() {
     within("monitor", || {
         let monitor = Monitor::new();

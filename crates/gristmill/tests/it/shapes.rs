@@ -344,3 +344,21 @@ proptest! {
         check(Plan { seed, items, shape, ordered, window, pool, morsel, threads, failures, delays, policy });
     }
 }
+
+#[test]
+fn the_small_operators_do_as_the_iterators_of_their_name() {
+    let even = |item: u64| item.is_multiple_of(2).then_some(item / 2);
+    let report = (0..1_000u64).pipeline().filter_map(even).ordered().collect::<Vec<_>>().run().unwrap();
+    assert_balanced(&report);
+    assert_eq!((report.totals().filtered, report.output), (500, (0..500).collect::<Vec<_>>()));
+    // Two of the same type, though their stages are not.
+    let pipelines = [
+        Pipeline::extract(0..100u64).map(|item| item + 1).boxed(),
+        Pipeline::extract(0..100u64).filter(|item| *item % 2 == 0).map_blocking(2, |item| item * 3).boxed(),
+    ];
+    let sums = pipelines.map(|pipeline| {
+        let sum = pipeline.map(|item| item * 10).fold(|| 0, |sum, item| *sum += item, |sum, other| *sum += other);
+        sum.run().unwrap().output
+    });
+    assert_eq!(sums, [50_500, 73_500]);
+}

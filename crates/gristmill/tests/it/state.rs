@@ -63,6 +63,33 @@ fn an_init_that_fails_or_panics_aborts_the_run_and_names_the_stage() {
 }
 
 #[test]
+fn a_stage_with_a_state_may_fail_and_try_again_and_its_state_is_closed_all_the_same() {
+    within("state and retry", || {
+        for threads in [0, 2] {
+            let (made, closed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+            let numbers = Pipeline::extract(0..100u64).try_map_init(
+                || Ok::<_, String>((made.fetch_add(1, Ordering::SeqCst), HashSet::new())),
+                |(_, seen), item| if item % 7 == 0 && seen.insert(item) { Err("busy") } else { Ok(item) },
+            );
+            let finish = |state: (usize, HashSet<u64>), outcome| closed.lock().unwrap().push((state.0, outcome));
+            // Twice as often as there may be workers, as each has a memory of its own.
+            let retry = Retry::constant(9, std::time::Duration::ZERO);
+            let report = if threads > 0 {
+                numbers.retry(retry).on_finish(finish).workers(threads).ordered().collect::<Vec<_>>().run().unwrap()
+            } else {
+                numbers.on_finish(finish).on_error(OnError::skip()).ordered().collect::<Vec<_>>().run().unwrap()
+            };
+            let kept: Vec<u64> = (0..100).filter(|item| threads > 0 || item % 7 != 0).collect();
+            assert_eq!((report.totals().skipped, &report.output), (100 - kept.len() as u64, &kept));
+            let mut closed = closed.into_inner().unwrap();
+            closed.sort_by_key(|(state, _)| *state);
+            let made = made.into_inner();
+            assert_eq!(closed, (0..made).map(|state| (state, Outcome::Completed)).collect::<Vec<_>>());
+        }
+    });
+}
+
+#[test]
 fn states_and_stores_are_told_that_the_run_was_aborted() {
     within("finish after abort", || {
         struct Told<'a>(&'a Mutex<Vec<Outcome>>);
