@@ -35,6 +35,20 @@ pub fn within<R: Send + 'static>(what: &str, body: impl FnOnce() -> R + Send + '
     worker.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
 }
 
+/// Tries something that a machine can spoil which is busy with other things, until it holds once. What is broken never holds.
+#[track_caller]
+pub fn in_a_quiet_moment(mut attempt: impl FnMut() -> Result<(), String>) {
+    const ATTEMPTS: usize = 20;
+    let mut spoiled = String::new();
+    for _ in 0..ATTEMPTS {
+        match attempt() {
+            Ok(()) => return,
+            Err(why) => spoiled = why,
+        }
+    }
+    panic!("not once in {ATTEMPTS} times: {spoiled}");
+}
+
 /// Planned panics say so and are not printed.
 pub fn quiet_panics() {
     static ONCE: Once = Once::new();

