@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 
 /// Blocks that are read at once: 256 KiB, which stay in a core's cache until they are added.
 const READ_BLOCKS: u32 = 8;
+/// Blocks of a map that are added before their pages are let go of: 8 MiB. With 256 KiB it takes twice as long.
+const MAPPED_BLOCKS: u32 = 256;
+/// In how many spans a map is cut at least, so that all cores have some, if they are not smaller than those that are read.
+const LEAST_MAPPED_SPANS: u64 = 128;
 
 /// A file of little-endian 64-bit floating-point numbers and nothing else, in pieces from any place.
 ///
@@ -103,9 +107,16 @@ impl Floats {
         self.count
     }
 
-    /// Pieces of it, by the index of their numbers, of a size to be read at once.
+    /// Pieces of it, by the index of their numbers: 256 KiB to be read at once, or up to 8 MiB of a map.
     pub fn spans(&self) -> Spans {
-        spans(0..self.count).blocks(READ_BLOCKS)
+        let blocks = match self.origin {
+            Origin::Read(_) => READ_BLOCKS,
+            Origin::Mapped(_) => {
+                let share = self.count / LEAST_MAPPED_SPANS / BLOCK as u64;
+                share.clamp(READ_BLOCKS.into(), MAPPED_BLOCKS.into()) as u32
+            }
+        };
+        spans(0..self.count).blocks(blocks)
     }
 
     /// What a worker reads with.
