@@ -405,22 +405,21 @@ pub const PLANTS: &[Plant] = &[
     },
 ];
 
-/// Plants all, or those whose names contain a word, and says which were caught.
+/// Plants all, or those whose names contain one of the words, and says which were caught.
 ///
 /// # Errors
 ///
-/// If one was not caught, or its place was not found.
+/// If one was not caught, or its place was not found, or a word is in no name.
 pub fn run(args: impl Iterator<Item = OsString>, out: &mut impl Write) -> anyhow::Result<()> {
     let words: Vec<String> = args.map(|word| word.to_string_lossy().into_owned()).collect();
-    let chosen = PLANTS.iter().filter(|plant| words.iter().all(|word| plant.name.contains(word.as_str())));
+    let chosen = choose(&words)?;
     let source = workspace()?;
     let target = target_in(&source);
     let _lock = lock(&target).with_context(|| format!("cannot lock {}", target.display()))?;
     let copy = std::env::temp_dir().join(format!("gristmill-planted-{}", std::process::id()));
     copy_tree(&source, &copy).with_context(|| format!("cannot copy the workspace to {}", copy.display()))?;
-    let (mut missed, mut count) = (Vec::new(), 0);
-    for plant in chosen {
-        count += 1;
+    let mut missed = Vec::new();
+    for plant in &chosen {
         let began = Instant::now();
         let said = match plant.is_caught(&copy, &target) {
             Ok(true) => "caught".to_owned(),
@@ -435,8 +434,20 @@ pub fn run(args: impl Iterator<Item = OsString>, out: &mut impl Write) -> anyhow
     }
     std::fs::remove_dir_all(&copy)?;
     ensure!(missed.is_empty(), "not caught: {missed:?}");
-    writeln!(out, "all {count} caught")?;
+    writeln!(out, "all {} caught", chosen.len())?;
     Ok(())
+}
+
+/// Those whose names contain one of the words; all if there are no words.
+fn choose(words: &[String]) -> anyhow::Result<Vec<&'static Plant>> {
+    for word in words {
+        ensure!(
+            PLANTS.iter().any(|plant| plant.name.contains(word.as_str())),
+            "no planted bug has `{word}` in its name"
+        );
+    }
+    let is_meant = |plant: &&Plant| words.is_empty() || words.iter().any(|word| plant.name.contains(word.as_str()));
+    Ok(PLANTS.iter().filter(is_meant).collect())
 }
 
 impl Plant {
@@ -524,5 +535,18 @@ mod tests {
             let text = std::fs::read_to_string(source.join(plant.file)).unwrap();
             assert_eq!(text.matches(plant.from).count(), 1, "`{}` in {}", plant.name, plant.file);
         }
+    }
+
+    #[test]
+    fn words_choose_and_none_is_in_vain() {
+        let chosen = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            choose(&words).map(|plants| plants.len())
+        };
+        let (order, checkpoint) = (chosen(&["order:"]).unwrap(), chosen(&["checkpoint:"]).unwrap());
+        assert!(order > 0 && checkpoint > 0);
+        assert_eq!(chosen(&["order:", "checkpoint:"]).unwrap(), order + checkpoint);
+        assert_eq!(chosen(&[]).unwrap(), PLANTS.len());
+        assert!(chosen(&["order:", "no such word"]).unwrap_err().to_string().contains("no such word"));
     }
 }
