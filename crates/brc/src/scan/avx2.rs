@@ -1,4 +1,5 @@
-//! Heads in a register of 32 bytes and tails in three, hashed with the instructions for AES. The only unsafe code of the crate.
+//! Heads in a register of 32 bytes and tails in three, hashed with the instructions for AES. The only unsafe code of the
+//! crate.
 
 use super::{BODY, HEAD, Kernel, LONG_WINDOW, NECK, first};
 use crate::table::Table;
@@ -54,9 +55,7 @@ impl Avx2 {
         // SAFETY: an `Avx2` exists only where `detect` has found all of these.
         unsafe { scan(self, bytes, table) }
     }
-}
 
-impl Avx2 {
     /// A bit for each byte that is one.
     #[inline(always)]
     fn semicolons(self, bytes: __m256i) -> u32 {

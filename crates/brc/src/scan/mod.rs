@@ -12,9 +12,11 @@
 //!
 //! A name of 32 bytes and more has a *tail*: the 72 bytes after the head, of which those after the `;` are made zero. It is
 //! cut, hashed and compared as the head is, however long the name: a loop that ends with the name would cost a mispredicted
-//! branch a row. Such rows are longer than the core expects, so what comes is asked for in advance. Whatever else is not as expected (a new name, a line end of two
-//! bytes, the end of the piece, a mistake) goes to [`row::read`], which is slow and decides. No name gets into the table
-//! without its check, so one that is found there is a good one.
+//! branch a row. Such rows are longer than the core expects, so what comes is asked for in advance.
+//!
+//! Whatever else is not as expected (a new name, a line end of two bytes, the end of the piece, a mistake) goes to
+//! [`row::read`], which is slow and decides. No name gets into the table without its check, so one that is found there is a
+//! good one.
 //!
 //! The work is the same for all kernels; they differ in how they handle the head.
 
@@ -171,7 +173,8 @@ fn parse<K: Kernel>(kernel: K, text: &[u8]) -> Option<(i32, usize)> {
     number::parse(*first(text), |word, bits| kernel.gather(word, bits))
 }
 
-/// The first bytes of a longer slice.
+/// The first bytes of a slice that has more: each caller cuts it from an array or a window of a fixed size, and a name in a
+/// window ends early enough for a number after it.
 #[inline(always)]
 pub fn first<const N: usize>(bytes: &[u8]) -> &[u8; N] {
     bytes.first_chunk().expect("the slice is long enough")

@@ -64,7 +64,7 @@ impl Kernel for Portable {
 
     #[inline(always)]
     fn hash_long(self, head: Self::Head, tail: Self::Tail) -> u64 {
-        // What is zero behind the name need not be mixed in.
+        // What is zero behind the name need not be mixed in. Eight zeros inside one end it, too: that only makes a collision.
         let words = tail.into_iter().take_while(|word| *word != 0);
         words.fold(self.hash(head), |hash, word| mix(hash ^ word))
     }
