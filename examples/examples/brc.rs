@@ -51,7 +51,7 @@ fn count(path: &Path, arguments: &Arguments<()>) -> anyhow::Result<Report<Tally>
     let monitor = Monitor::new();
     let len = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let expected = len.div_ceil(TARGET.get() as u64);
-    let run = Pipeline::extract(arguments.chunks(path)?.target(TARGET).lines()).monitor(&monitor);
+    let run = Pipeline::extract(arguments.chunks(path)?.target(TARGET).lines().without_lines()).monitor(&monitor);
     let run = run.memory_budget(BUDGET).fold(Tally::new, Tally::add, Tally::merge).named("tally");
     bar::watch(&monitor, Some(expected), || run.run())
         .with_context(|| format!("`{}` could not be counted", path.display()))

@@ -79,7 +79,7 @@ fn count(path: &Path, arguments: &Arguments<Options>) -> anyhow::Result<Counts> 
     let monitor = Monitor::new();
     let len = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let expected = len.div_ceil(TARGET.get() as u64);
-    let run = Pipeline::extract(arguments.chunks(path)?.target(TARGET).split(Spaces)).monitor(&monitor);
+    let run = Pipeline::extract(arguments.chunks(path)?.target(TARGET).split(Spaces).without_lines()).monitor(&monitor);
     let run = run.memory_budget(BUDGET).fold(Counter::new, Counter::add, Counter::merge).named("count");
     let report = bar::watch(&monitor, Some(expected), || run.run());
     let report = report.with_context(|| format!("`{}` could not be counted", path.display()))?;

@@ -87,7 +87,7 @@ fn gristmill_read(path: &Path) -> Result<String, Failure> {
 }
 
 fn run(chunks: Chunks) -> Result<String, Failure> {
-    let run = Pipeline::extract(chunks.lines()).memory_budget(BUDGET);
+    let run = Pipeline::extract(chunks.lines().without_lines()).memory_budget(BUDGET);
     answer(run.fold(Tally::new, Tally::add, Tally::merge).run()?.output)
 }
 

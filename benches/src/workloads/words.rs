@@ -117,7 +117,7 @@ fn gristmill_read(path: &Path, mode: Mode) -> Result<Counts, Failure> {
 }
 
 fn run(chunks: Chunks, mode: Mode) -> Result<Counts, Failure> {
-    let run = Pipeline::extract(chunks.split(Spaces)).memory_budget(BUDGET);
+    let run = Pipeline::extract(chunks.split(Spaces).without_lines()).memory_budget(BUDGET);
     let report = run.fold(Counter::new, Counter::add, Counter::merge).run()?;
     Ok(finish(report.output, mode))
 }

@@ -116,6 +116,10 @@ impl Splitter for FrameEnds {
         }
         Err(BadRecord::new(format!("the file ends {} bytes into a frame", bytes.len())))
     }
+
+    fn has_lines(&self) -> bool {
+        false
+    }
 }
 
 /// The end of a line that begins with a word.

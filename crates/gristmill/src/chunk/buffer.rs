@@ -11,8 +11,8 @@ pub(super) struct Buffer {
     pub(super) bytes: Vec<u8>,
     /// Where in the file it begins.
     pub(super) offset: u64,
-    /// How many line ends of the file are before it.
-    pub(super) line_ends: u64,
+    /// How many line ends of the file are before it, if it has lines.
+    pub(super) line_ends: Option<u64>,
     pub(super) file: Option<Arc<Path>>,
     pub(super) home: Option<Arc<Pool>>,
 }

@@ -80,13 +80,15 @@ impl Chunk {
     /// The number of the line that the chunk begins in, counted from one as editors do.
     ///
     /// Counted when it is asked for: from the beginning of what was read, or, in a map, from the nearest place whose number
-    /// is known. So ask for it when something is wrong with a record, and not for each.
+    /// is known. So ask for it when something is wrong with a record, and not for each. In what was read with a splitter that
+    /// [has no lines](Splitter::has_lines) it is always 1.
     #[must_use]
     pub fn first_line(&self) -> u64 {
         let line_ends = match &self.bytes {
-            Storage::Owned(buffer) => {
-                buffer.line_ends + memchr::memchr_iter(b'\n', &buffer.bytes[..self.start]).count() as u64
-            }
+            Storage::Owned(buffer) => match buffer.line_ends {
+                Some(before) => before + memchr::memchr_iter(b'\n', &buffer.bytes[..self.start]).count() as u64,
+                None => 0,
+            },
             Storage::Mapped(piece) => piece.map().line_ends_before(self.start),
         };
         line_ends + 1
@@ -180,7 +182,7 @@ impl AsRef<[u8]> for Chunk {
 impl From<Vec<u8>> for Chunk {
     fn from(bytes: Vec<u8>) -> Self {
         let len = bytes.len();
-        let buffer = Buffer { bytes, offset: 0, line_ends: 0, file: None, home: None };
+        let buffer = Buffer { bytes, offset: 0, line_ends: Some(0), file: None, home: None };
         Chunk::new(Storage::Owned(Arc::new(buffer)), 0..len)
     }
 }
