@@ -319,6 +319,8 @@ pub(super) struct Laid<T> {
     exhausted: bool,
     /// Where the source stood after so many items, the latest last.
     marks: VecDeque<Standing>,
+    /// The source sleeps until no more than so many items are left.
+    wake_at: Option<usize>,
 }
 
 /// An item of the intake, with its weight and its charge.
@@ -387,6 +389,7 @@ where
         ended: false,
         exhausted: false,
         marks: start.standing.clone().into_iter().collect(),
+        wake_at: None,
     };
     let scout = Scout { keeper: plan.keeper.clone(), given: start.position, next: 0 };
     let intake = Arc::new(Intake { state: Mutex::new(laid), room: Condvar::new(), cell: OnceLock::new() });
@@ -618,12 +621,14 @@ impl<T> Intake<T> {
         drop(gate.adopt(None, charge, bytes));
     }
 
-    /// Waits until there is room for one more item, or `patience` is at an end; says for how many there is.
+    /// Says for how many items there is room. If for none, waits until the intake is half empty, or `patience` is at an end:
+    /// to be woken for each item that is taken would cost more than a cheap one.
     pub(super) fn wait_for_room(&self, most: usize, shared: &Shared, patience: Duration) -> usize {
         let mut laid = self.state.lock();
-        let is_full = |laid: &Laid<T>| laid.items.len() >= most;
-        if is_full(&laid) && !shared.is_stopped() {
+        if laid.items.len() >= most && !shared.is_stopped() {
+            laid.wake_at = Some(most / 2);
             self.room.wait_for(&mut laid, patience);
+            laid.wake_at = None;
         }
         most.saturating_sub(laid.items.len())
     }
@@ -707,15 +712,19 @@ impl<T: Send> Feed<T> for IntakeFeed<T> {
             laid.born = shared.now();
         }
         let ended = laid.ended && laid.items.is_empty();
+        let left = laid.items.len();
+        let wakes = laid.wake_at.take_if(|wake_at| left <= *wake_at).is_some();
         drop(laid);
-        self.intake.room.notify_all();
+        if wakes {
+            self.intake.room.notify_all();
+        }
         Filled { bytes, charge, ended, born: Some(born), origin }
     }
 }
 
-/// How many items an intake holds before the source waits.
+/// How many items an intake holds before the source waits: when it is woken, there is still a morsel for each worker.
 fn most(shared: &Shared) -> usize {
-    shared.pace.last().saturating_mul(2)
+    shared.pace.last().saturating_mul(2 * shared.crew.max())
 }
 
 /// Weight and charge of several items.
