@@ -37,6 +37,7 @@ mod clip;
 mod format;
 mod frame;
 mod histogram;
+mod lanczos;
 mod scale;
 mod write;
 

@@ -2,8 +2,9 @@
 
 use crate::format::{Format, FormatError};
 use crate::frame::Frame;
+use crate::lanczos;
 use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 /// Makes frames of another size: the state of a worker.
 ///
@@ -39,7 +40,7 @@ impl Scaler {
     ///
     /// If the frame is not of the format that the scaler was made for.
     pub fn scale(&mut self, frame: &Frame) -> Frame {
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(lanczos::filter()));
         let mut scaled = vec![0; self.to.frame_bytes()];
         let mut rest = scaled.as_mut_slice();
         for ((from_width, from_height, plane), (width, height)) in frame.planes(&self.from).zip(self.to.planes()) {
@@ -76,6 +77,23 @@ mod tests {
                 assert_eq!(scaled.bytes().len(), scaler.format().frame_bytes());
                 assert!(scaled.bytes().iter().all(|byte| *byte == 77), "{line} to {width}x{height}");
             }
+        }
+    }
+
+    #[test]
+    fn every_sample_is_what_the_resizers_own_filter_makes_of_it() {
+        use fast_image_resize::FilterType;
+        let noise = |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).to_be_bytes()[1];
+        for (from, to) in [((640, 360), (320, 180)), ((333, 77), (100, 201)), ((64, 64), (1, 63)), ((50, 40), (49, 41))]
+        {
+            let format = Format::parse(format!("YUV4MPEG2 W{} H{} Cmono", from.0, from.1).as_bytes()).unwrap();
+            let frame = frame_of(&format, noise);
+            let scaled = Scaler::new(&format, to.0, to.1).unwrap().scale(&frame);
+            let source = ImageRef::new(from.0, from.1, frame.bytes(), PixelType::U8).unwrap();
+            let mut expected = Image::new(to.0, to.1, PixelType::U8);
+            let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
+            Resizer::new().resize(&source, &mut expected, &options).unwrap();
+            assert!(scaled.bytes() == expected.buffer(), "{from:?} to {to:?}");
         }
     }
 
