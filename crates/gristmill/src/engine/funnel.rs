@@ -13,16 +13,28 @@
 //! 3. [`Funnel::close`] says that nothing more will be offered. The one who finds the funnel closed and empty gets
 //!    [`Turn::Finish`], once.
 //!
+//! A funnel may have an owner, a thread that alone gets the turns and sleeps between them. To wake it for each morsel takes
+//! longer than many a morsel did, so a worker hands in *quietly*:
+//!
+//! 4. [`Funnel::offer_quietly`] puts a morsel in place and wakes the owner only if several wait. Otherwise it leaves a note.
+//! 5. [`Funnel::announce`] wakes the owner if there is a note, and takes it away. A worker that finds nothing to do calls it
+//!    before it rests, and so does every tick, for those that are busy for long.
+//!
 //! # Invariants
 //!
 //! - At most one has the turn, so what it does with a morsel is serial, and in the order of the turns.
 //! - If nobody has the turn, nothing that may go next is inside: every offer and the close check both under one lock.
 //! - User code never runs under the lock.
+//! - While the owner sleeps and something may go next, it is being woken, or there is a note: notes are left and taken under
+//!   the same lock, by the owner when it finds nothing to take.
 //!
 //! # The race that almost was
 //!
 //! Looking for the next morsel and giving up the turn in two steps lets an offer slip in between: it sees the turn taken
 //! and leaves its morsel to somebody who has already looked.
+//!
+//! A note that is left after the lock was given back: the owner finds nothing, another's note comes, and it is the owner who
+//! takes it away before it sleeps.
 
 use super::sync::{Condvar, Mutex, MutexGuard};
 use std::collections::{BTreeMap, VecDeque};
@@ -54,12 +66,17 @@ pub(crate) struct Funnel<T> {
     arrival: Condvar,
 }
 
+/// The owner is woken for so many morsels at once: a fraction of the smallest window. A model has few.
+const QUIETLY: usize = if cfg!(loom) { 2 } else { 8 };
+
 #[derive(Debug)]
 struct State<T> {
     waiting: Waiting<T>,
     taken: bool,
     closed: bool,
     finished: bool,
+    /// Something was handed in quietly since the owner looked.
+    note: bool,
 }
 
 #[derive(Debug)]
@@ -94,7 +111,7 @@ impl<T: Sequenced> Funnel<T> {
             Order::Source => Waiting::Source { next: 0, slots: VecDeque::new() },
             Order::Key => Waiting::Key { expected: BTreeMap::new(), arrived: BTreeMap::new() },
         };
-        let state = State { waiting, taken: false, closed: false, finished: false };
+        let state = State { waiting, taken: false, closed: false, finished: false, note: false };
         Funnel { state: Mutex::new(state), arrival: Condvar::new() }
     }
 
@@ -111,6 +128,30 @@ impl<T: Sequenced> Funnel<T> {
         let mut state = self.state.lock();
         state.waiting.insert(morsel);
         self.grab(state)
+    }
+
+    /// Hands a morsel in to the owner, who need not be woken for it. Whoever calls this calls [`Funnel::announce`] before he
+    /// rests.
+    pub(crate) fn offer_quietly(&self, morsel: T) {
+        let mut state = self.state.lock();
+        debug_assert!(state.taken, "a funnel without an owner");
+        state.waiting.insert(morsel);
+        if !state.waiting.has_next() {
+            return;
+        }
+        state.note = state.waiting.len() < QUIETLY;
+        if !state.note {
+            drop(state);
+            self.arrival.notify_all();
+        }
+    }
+
+    /// Wakes the owner if something waits that was handed in quietly.
+    pub(crate) fn announce(&self) {
+        let noted = std::mem::take(&mut self.state.lock().note);
+        if noted {
+            self.arrival.notify_all();
+        }
     }
 
     /// Nothing more will be offered. When it returns true, the caller has the turn.
@@ -152,6 +193,7 @@ impl<T: Sequenced> Funnel<T> {
         if !matches!(turn, Turn::Leave) || stopped() {
             return turn;
         }
+        state.note = false;
         (state, _) = self.arrival.wait_for(state, limit);
         state.next()
     }
@@ -202,6 +244,15 @@ impl<T: Sequenced> Waiting<T> {
             Waiting::Key { arrived, .. } => {
                 arrived.insert(morsel.seq(), morsel);
             }
+        }
+    }
+
+    /// How many wait; some of them perhaps for others.
+    fn len(&self) -> usize {
+        match self {
+            Waiting::Unordered(queue) => queue.len(),
+            Waiting::Source { slots, .. } => slots.len(),
+            Waiting::Key { arrived, .. } => arrived.len(),
         }
     }
 
@@ -322,6 +373,31 @@ mod tests {
         assert_eq!(funnel.wait_turn(patience, || false), Turn::Leave);
         assert!(!funnel.try_take() && !funnel.close());
         assert_eq!(funnel.wait_turn(patience, || false), Turn::Finish);
+    }
+
+    #[test]
+    fn what_is_handed_in_quietly_leaves_a_note_until_there_is_enough_or_it_is_taken() {
+        let (funnel, patience) = (Funnel::new(Order::Source), Duration::ZERO);
+        funnel.own();
+        let is_noted = || funnel.state.lock().note;
+        funnel.offer_quietly(Numbered(1));
+        assert!(!is_noted(), "it cannot go before the first");
+        funnel.offer_quietly(Numbered(0));
+        assert!(is_noted());
+        funnel.announce();
+        assert!(!is_noted());
+        (2..9).for_each(|seq| {
+            funnel.offer_quietly(Numbered(seq));
+            assert_eq!(is_noted(), seq < 7, "{seq}");
+        });
+        assert_eq!(
+            [0; 9].map(|_| funnel.wait_turn(patience, || true)),
+            std::array::from_fn(|at| Turn::Take(Numbered(at as u64)))
+        );
+        funnel.offer_quietly(Numbered(9));
+        assert_eq!(funnel.wait_turn(patience, || false), Turn::Take(Numbered(9)));
+        assert_eq!(funnel.wait_turn(patience, || false), Turn::Leave);
+        assert!(!is_noted(), "the owner has looked");
     }
 
     #[test]

@@ -152,6 +152,7 @@ pub(crate) struct Engine<'env> {
 pub struct Driver<'a, 'env> {
     hands: Hands<'a, 'env>,
     engine: &'a Arc<Engine<'env>>,
+    is_worker: bool,
 }
 
 /// Who does the work.
@@ -188,6 +189,11 @@ impl std::fmt::Debug for Driver<'_, '_> {
 }
 
 impl<'env> Driver<'_, 'env> {
+    /// Whether the caller looks for work again before it rests, and then announces what it has handed in.
+    fn looks_again(&self) -> bool {
+        self.is_worker
+    }
+
     /// A place where a thread may lose its core: in a simulation others go on here. Not to be called under a lock.
     #[inline]
     pub(crate) fn pause(&self) {
@@ -298,7 +304,8 @@ fn breathe() {
 fn work<'env>(engine: &Arc<Engine<'env>>, scope: &rayon::Scope<'env>) {
     let below = BELOW.get();
     let breathed = BREATHED.replace(Some(Instant::now()));
-    if with_below(Below::Item, || work_until_idle(Driver { hands: Hands::Pool(scope), engine }, below)) == Life::GoesOn
+    if with_below(Below::Item, || work_until_idle(Driver { hands: Hands::Pool(scope), engine, is_worker: true }, below))
+        == Life::GoesOn
     {
         let engine = Arc::clone(engine);
         scope.spawn(move |scope| work(&engine, scope));
@@ -364,6 +371,7 @@ impl<'env> Engine<'env> {
                     Step::Nothing => {}
                 }
             }
+            self.nodes.iter().for_each(|node| node.announce());
             best
         });
         driver.settle();
@@ -371,7 +379,7 @@ impl<'env> Engine<'env> {
     }
 
     fn run(self: &Arc<Self>, scope: &rayon::Scope<'env>, threads: Threads<'env>, in_pool: bool) {
-        let driver = Driver { hands: Hands::Pool(scope), engine: self };
+        let driver = Driver { hands: Hands::Pool(scope), engine: self, is_worker: false };
         std::thread::scope(|own_threads| {
             let queues: Vec<_> = threads.dead.iter().map(|(queue, _)| Arc::clone(queue)).collect();
             let dead: Vec<_> =

@@ -177,6 +177,44 @@ fn an_owner_never_sleeps_through_a_stop() {
     });
 }
 
+/// The owner of a funnel gets everything that workers hand in quietly, if each announces it before he rests. Here, too, a
+/// wake-up that is lost is a deadlock.
+fn quiet_morsels_are_not_slept_through(order: Order, morsels: u64) {
+    loom::model(move || {
+        let funnel = Arc::new(Funnel::new(order));
+        funnel.own();
+        let workers: Vec<_> = (0..2)
+            .map(|worker| {
+                let funnel = Arc::clone(&funnel);
+                thread::spawn(move || {
+                    (worker..morsels).step_by(2).for_each(|seq| funnel.offer_quietly(Numbered(seq)));
+                    funnel.announce();
+                })
+            })
+            .collect();
+        let mut taken = Vec::new();
+        while taken.len() < morsels as usize {
+            if let Turn::Take(Numbered(seq)) = funnel.wait_turn(Duration::ZERO, || false) {
+                taken.push(seq);
+            }
+        }
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        taken.sort_unstable_by_key(|seq| if order == Order::Source { 0 } else { *seq });
+        assert_eq!(taken, (0..morsels).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn an_owner_gets_two_quiet_morsels_and_three_in_any_order() {
+    quiet_morsels_are_not_slept_through(Order::Unordered, 2);
+    quiet_morsels_are_not_slept_through(Order::Unordered, 3);
+}
+
+#[test]
+fn an_owner_gets_quiet_morsels_in_source_order() {
+    quiet_morsels_are_not_slept_through(Order::Source, 3);
+}
+
 #[test]
 fn a_funnel_in_source_order_consumes_all() {
     all_is_consumed(Order::Source, 3);

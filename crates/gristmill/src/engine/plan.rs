@@ -42,6 +42,9 @@ pub(crate) trait Node<'env>: Send + Sync {
     /// Does one piece of work, if there is one.
     fn step(&self, driver: Driver<'_, 'env>) -> Step;
 
+    /// Wakes the threads of the node for what workers have handed in quietly: they find nothing to do now.
+    fn announce(&self) {}
+
     /// A flush interval has gone by.
     fn tick(&self, _driver: Driver<'_, 'env>) {}
 

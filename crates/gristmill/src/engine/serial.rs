@@ -230,7 +230,10 @@ impl<T, C, F> Consuming<T, C, F> {
 }
 
 impl<'env, T: Send> Inlet<'env, T> for StoreThread<T> {
-    fn push(&self, morsel: Morsel<T>, _: Driver<'_, 'env>) {
+    fn push(&self, morsel: Morsel<T>, driver: Driver<'_, 'env>) {
+        if driver.looks_again() {
+            return self.funnel.offer_quietly(morsel);
+        }
         // The thread owns the turn: nobody else ever gets it.
         let mine = self.funnel.offer(morsel);
         debug_assert!(!mine);
@@ -245,6 +248,14 @@ impl<'env, T: Send> Inlet<'env, T> for StoreThread<T> {
 impl<'env, T: Send> Node<'env> for StoreThread<T> {
     fn step(&self, _: Driver<'_, 'env>) -> Step {
         Step::Nothing
+    }
+
+    fn announce(&self) {
+        self.funnel.announce();
+    }
+
+    fn tick(&self, _: Driver<'_, 'env>) {
+        self.funnel.announce();
     }
 
     fn wake(&self) {

@@ -46,6 +46,35 @@ fn run_trickle(waiting: bool) -> Vec<Duration> {
     lateness(&stored.into_inner().unwrap())
 }
 
+/// How long it takes to store twenty items, each of which is worked on until the one before is stored.
+fn run_in_step() -> Duration {
+    let (stored, told) = std::sync::mpsc::channel();
+    let told = Mutex::new(told);
+    let transform = |item| {
+        if item > 0 {
+            assert_eq!(told.lock().unwrap().recv(), Ok(item - 1), "what was before is stored");
+            // So long that the store sleeps, with nothing left to flush.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        item
+    };
+    let (pool, began) = (pool(1), Instant::now());
+    let run = Pipeline::extract(0..20).pool(&pool).morsel_items(1).map(transform).ordered();
+    run.store(store::from_fn(|item| stored.send(item))).run().unwrap();
+    began.elapsed()
+}
+
+#[test]
+fn a_store_with_a_thread_gets_an_item_while_the_only_worker_is_busy_with_the_next() {
+    within("a store that is told late", || {
+        in_a_quiet_moment(|| {
+            // With a tick for each it takes less than 200 ms in all. A store that looks by itself does so every 50.
+            let took = run_in_step();
+            if took < Duration::from_millis(500) { Ok(()) } else { Err(format!("{took:?}")) }
+        });
+    });
+}
+
 #[test]
 fn a_trickling_source_does_not_leave_items_waiting() {
     within("trickle", || {

@@ -30,7 +30,7 @@ impl Hand {
     }
 
     fn driver(&self) -> Driver<'_, 'static> {
-        Driver { hands: Hands::Model(&self.owed), engine: &self.engine }
+        Driver { hands: Hands::Model(&self.owed), engine: &self.engine, is_worker: false }
     }
 
     /// As the caller of `run` does: until the run is over.
