@@ -736,6 +736,8 @@ mod tests {
         assert_eq!((gate.bytes(), charged(&gate)), ((50, 50), 50));
         morsel.reweigh(10);
         assert_eq!((gate.bytes(), charged(&gate)), ((10, 50), 50), "it may grow again");
+        morsel.reweigh(0);
+        assert_eq!((gate.bytes(), charged(&gate)), ((0, 50), 50));
         drop(morsel);
         assert_eq!((gate.bytes(), charged(&gate)), ((0, 50), 0));
     }
