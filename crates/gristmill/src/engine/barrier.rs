@@ -462,7 +462,8 @@ impl Seat<'_> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::super::clock::Clock;
     use super::super::crew::Crew;

@@ -89,7 +89,8 @@ impl Called for Caller {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use std::time::Instant;
