@@ -535,6 +535,7 @@ mod tests {
         let barrier = keeper.issue(3, None, false);
         end.arrive(Arc::clone(&barrier));
         assert_eq!(letters.each_ref().map(|queue| queue.asked.lock().clone()), [[0], [1]]);
+        assert_eq!(keeper.progress_of_letters(&barrier).position, 3);
         keeper.settled(&barrier, 1, Receipt::new([1]));
         assert!(end.pass(NOBODY_WAITS).is_none());
         keeper.settled(&barrier, 0, Receipt::new([0]));
@@ -672,7 +673,7 @@ mod tests {
         let seats = ["left", "right"].map(|name| second.join(name, None));
         let start = second.begin(Some("input")).unwrap();
         assert_eq!((start.position, start.done), (7, true));
-        assert_eq!(seats.each_ref().map(|seat| seat.receipt()), [0, 1].map(|n| Some(Receipt::new([n]))));
+        assert_eq!(seats.each_ref().map(Seat::receipt), [0, 1].map(|n| Some(Receipt::new([n]))));
         drop((seats, second));
 
         let third = keeper(checkpoint);
