@@ -513,6 +513,25 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_stays_while_few_wait_and_not_many() {
+        // Of 16, six wait where a call takes 8 and would take 5, three where it would take 6.5.
+        for (without_load, took) in [(5, 8), (13, 16)] {
+            let mut controller = Controller::new(1, 40);
+            assert_eq!(round(&mut controller, 16, without_load, true), 17);
+            assert_eq!(round(&mut controller, 16, took, true), 16);
+        }
+    }
+
+    #[test]
+    fn a_round_lasts_as_long_as_a_call_at_least() {
+        let mut controller = Controller::new(1, 40);
+        let mut note = |now| controller.note(20, now, Some(300), true);
+        assert_eq!([1_000; 10].map(&mut note)[9], 21);
+        assert_eq!([1_299; 10].map(&mut note), [20; 10]);
+        assert_eq!(note(1_300), 21);
+    }
+
+    #[test]
     fn the_latency_without_load_is_measured_anew_now_and_then() {
         let mut controller = Controller::new(1, 40);
         let limits: Vec<u32> = (0..MEASURE_AFTER).map(|_| round(&mut controller, 20, 1_250, false)).collect();

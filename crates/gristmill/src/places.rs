@@ -237,7 +237,8 @@ fn position<S>(line: &[Waiter<S>], stage: &Arc<S>) -> Option<usize> {
     line.iter().position(|waiter| Arc::ptr_eq(&waiter.stage, stage))
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU64;

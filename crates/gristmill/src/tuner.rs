@@ -95,7 +95,7 @@ impl Tuner {
         if period.idle > 0 {
             // What was tried is forgotten: now something else holds the run back.
             self.trial = None;
-            return workers - period.idle.div_ceil(2).min(workers - 1);
+            return workers - period.idle.div_ceil(2);
         }
         if period.queued < period.ticks.div_ceil(2) {
             self.trial = None;
@@ -235,5 +235,122 @@ mod tests {
         let fewer = service(8.0).play(&mut tuner, many[many.len() - 1], 120);
         let last = mean(&fewer[fewer.len() - 20_000..]);
         assert!((6.0..16.0).contains(&last), "{last}");
+    }
+
+    /// A tuner that is shown one period after another, of so many items each.
+    struct Periods {
+        tuner: Tuner,
+        now: u64,
+        done: u64,
+        workers: usize,
+    }
+
+    impl Periods {
+        fn new(least: usize, workers: usize) -> Self {
+            Periods { tuner: Tuner::new(Bounds { least, most: 64 }), now: 0, done: 0, workers }
+        }
+
+        fn look(&mut self, idle: usize, queued: bool) -> usize {
+            let Periods { now, done, workers, .. } = *self;
+            self.workers = self.tuner.look(Look { now, workers, busy: workers - idle, queued, done });
+            self.workers
+        }
+
+        /// A period in which all are busy and items wait.
+        fn pass(&mut self, items: u64) -> usize {
+            self.look(0, true);
+            (self.now, self.done) = (self.now + PERIOD, self.done + items);
+            self.look(0, true)
+        }
+
+        fn pass_times<const N: usize>(&mut self, items: u64) -> [usize; N] {
+            [0; N].map(|_| self.pass(items))
+        }
+    }
+
+    #[test]
+    fn a_period_is_long_enough_and_has_items_enough() {
+        let mut periods = Periods::new(1, 4);
+        periods.look(0, true);
+        (periods.now, periods.done) = (PERIOD - 1, 1_000);
+        assert_eq!(periods.look(0, true), 4, "too short");
+        let mut periods = Periods::new(1, 4);
+        assert_eq!(periods.pass(4 * ITEMS - 1), 4, "too few items");
+        periods.done += 1;
+        assert_eq!(periods.look(0, true), 8);
+    }
+
+    #[test]
+    fn half_of_those_that_have_nothing_to_do_go() {
+        for (idle, left) in [(1, 7), (3, 6), (8, 4)] {
+            let mut periods = Periods::new(1, 8);
+            periods.look(idle, false);
+            (periods.now, periods.done) = (PERIOD, 1_000);
+            assert_eq!(periods.look(idle, false), left);
+        }
+        let mut periods = Periods::new(1, 1);
+        periods.look(1, false);
+        (periods.now, periods.done) = (PERIOD, 1_000);
+        assert_eq!(periods.look(1, false), 1);
+    }
+
+    #[test]
+    fn another_number_is_tried_only_where_items_wait_half_of_the_time() {
+        let after = |looks: [bool; 4]| {
+            let mut periods = Periods::new(1, 8);
+            periods.look(0, false);
+            periods.done = 1_000;
+            for (n, queued) in looks.into_iter().enumerate() {
+                periods.now = PERIOD * (n as u64 + 1) / 4;
+                periods.look(0, queued);
+            }
+            periods.workers
+        };
+        assert_eq!(after([false; 4]), 8);
+        assert_eq!(after([true, false, false, false]), 8);
+        assert_eq!(after([true, false, true, false]), 16);
+        assert_eq!(after([true; 4]), 16);
+    }
+
+    #[test]
+    fn more_threads_are_kept_if_they_bring_four_tenths_of_their_share() {
+        let mut periods = Periods::new(1, 4);
+        assert_eq!(periods.pass(1_000), 8, "it tries");
+        assert_eq!(periods.pass(1_410), 16, "they pay, so it tries more");
+        let mut periods = Periods::new(1, 4);
+        assert_eq!(periods.pass(1_000), 8);
+        assert_eq!(periods.pass(1_390), 4, "they do not");
+    }
+
+    #[test]
+    fn fewer_threads_are_kept_if_they_cost_little() {
+        let after_a_failure = || {
+            let mut periods = Periods::new(1, 8);
+            assert_eq!(periods.pass_times(1_000), [16, 8], "more bring nothing");
+            assert_eq!(periods.pass_times(1_000), [8; REST as usize], "it rests");
+            assert_eq!(periods.pass(1_000), 6, "a quarter fewer");
+            periods
+        };
+        // A quarter fewer may cost three tenths of a quarter.
+        assert_eq!(after_a_failure().pass(926), 5);
+        assert_eq!(after_a_failure().pass(924), 8);
+    }
+
+    #[test]
+    fn each_failure_makes_the_rest_longer_and_turns_the_direction() {
+        let mut periods = Periods::new(1, 8);
+        assert_eq!(periods.pass_times(1_000), [16, 8]);
+        assert_eq!(periods.pass_times(1_000), [8; REST as usize]);
+        assert_eq!([periods.pass(1_000), periods.pass(500)], [6, 8]);
+        assert_eq!(periods.pass_times(1_000), [8; 2 * REST as usize]);
+        assert_eq!(periods.pass(1_000), 10);
+    }
+
+    #[test]
+    fn at_the_least_there_is_only_one_direction() {
+        let mut periods = Periods::new(4, 4);
+        assert_eq!(periods.pass_times(1_000), [8, 4]);
+        assert_eq!(periods.pass_times(1_000), [4; REST as usize]);
+        assert_eq!(periods.pass(1_000), 5, "fewer may not be");
     }
 }

@@ -524,7 +524,8 @@ mod tests {
                 play.push(fate, hole, number);
             }
             let out = std::mem::take(&mut play.out);
-            let mut origin = Origin::at(7);
+            // The first two items came to nothing.
+            let mut origin = Origin::at(5);
             for (at, made) in out.iter().enumerate() {
                 origin.follow(at, at + 1, || 7 + *made as u64);
             }

@@ -461,3 +461,235 @@ impl Seat<'_> {
         self.keeper.committed(barrier, &self.key, receipt)
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::super::clock::Clock;
+    use super::super::crew::Crew;
+    use super::super::gate::Gate;
+    use super::super::pace::Pace;
+    use super::*;
+    use crate::cancel::CancelToken;
+    use crate::checkpoint::Mark;
+    use std::sync::atomic::AtomicBool;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const NOBODY_WAITS: Duration = Duration::ZERO;
+
+    fn shared() -> Arc<Shared> {
+        let (gate, crew, pace) = (Gate::new(8, None), Crew::new(1), Pace::new(None));
+        Arc::new(Shared::new(gate, crew, pace, CancelToken::new(), Duration::from_millis(1), Clock::simulated(1)))
+    }
+
+    fn keeper<'env>(checkpoint: Checkpoint) -> Arc<Keeper<'env>> {
+        Keeper::open(&checkpoint.every(HOUR), &shared()).unwrap()
+    }
+
+    fn kept(position: u64) -> Progress {
+        Progress { position, ..Progress::default() }
+    }
+
+    /// A store of dead letters that only takes note of what it is asked.
+    #[derive(Default)]
+    struct Letters {
+        holds: AtomicBool,
+        asked: Mutex<Vec<usize>>,
+    }
+
+    impl DeadEnd for Letters {
+        fn close(&self) {}
+
+        fn settle(&self, _: &Arc<Barrier>, number: usize) {
+            self.asked.lock().push(number);
+        }
+
+        fn holds_letters(&self) -> bool {
+            self.holds.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn nobody_passes_before_all_ends_have_arrived() {
+        let keeper = keeper(Checkpoint::in_store());
+        let [mut left, mut right] = ["left", "right"].map(|name| keeper.join(name, None));
+        let barrier = keeper.issue(3, None, true);
+        assert!(!left.is_held());
+        left.arrive(Arc::clone(&barrier));
+        assert!(left.is_held() && left.pass(NOBODY_WAITS).is_none() && left.is_held());
+        right.arrive(Arc::clone(&barrier));
+        for seat in [&mut left, &mut right] {
+            let (_, progress) = seat.pass(HOUR).unwrap();
+            assert_eq!((progress.position, progress.complete), (3, true));
+            assert!(!seat.is_held());
+        }
+    }
+
+    #[test]
+    fn ends_wait_until_each_store_of_letters_has_settled() {
+        let keeper = keeper(Checkpoint::in_store());
+        let mut end = keeper.join("end", None);
+        let letters = [Arc::new(Letters::default()), Arc::new(Letters::default())];
+        let names = letters.clone().map(|queue| keeper.join_letters("parse", queue, false));
+        assert_eq!(names, ["letters 0: parse", "letters 1: parse"]);
+        let barrier = keeper.issue(3, None, false);
+        end.arrive(Arc::clone(&barrier));
+        assert_eq!(letters.each_ref().map(|queue| queue.asked.lock().clone()), [[0], [1]]);
+        assert_eq!(keeper.progress_of_letters(&barrier).position, 3);
+        keeper.settled(&barrier, 1, Receipt::new([1]));
+        assert!(end.pass(NOBODY_WAITS).is_none());
+        keeper.settled(&barrier, 0, Receipt::new([0]));
+        let (_, progress) = end.pass(HOUR).unwrap();
+        let receipts = [("letters 0: parse", [0]), ("letters 1: parse", [1])];
+        assert_eq!(progress.receipts, receipts.map(|(name, bytes)| (name.to_owned(), Receipt::new(bytes))));
+    }
+
+    #[test]
+    fn an_end_of_a_run_that_was_stopped_does_not_arrive() {
+        let keeper = keeper(Checkpoint::in_store());
+        let mut end = keeper.join("end", None);
+        keeper.shared.abort(CheckpointError::Short { found: 0, position: 1 }.into());
+        end.arrive(keeper.issue(3, None, false));
+        assert!(!end.is_held());
+    }
+
+    #[test]
+    fn the_next_checkpoint_is_due_an_interval_after_the_last_was_kept() {
+        let keeper = keeper(Checkpoint::in_store());
+        let [mut left, mut right] = ["left", "right"].map(|name| keeper.join(name, None));
+        let first = keeper.next_due();
+        assert!((HOUR.as_nanos() as u64..).contains(&first));
+        assert!(!keeper.is_due(first - 1) && keeper.is_due(first));
+        assert_eq!(keeper.mark_interval(), HOUR.as_nanos() as u64 / 16);
+        let barrier = keeper.issue(3, None, false);
+        assert_eq!((keeper.next_due(), keeper.is_due(NEVER - 1)), (0, false), "one is under way");
+        for seat in [&mut left, &mut right] {
+            seat.arrive(Arc::clone(&barrier));
+        }
+        keeper.shared.clock.advance(HOUR.as_nanos() as u64);
+        left.committed(&barrier, Receipt::none()).unwrap();
+        assert_eq!(keeper.next_due(), 0, "one has not committed");
+        right.committed(&barrier, Receipt::none()).unwrap();
+        assert!(keeper.next_due() >= 2 * HOUR.as_nanos() as u64);
+    }
+
+    #[test]
+    fn what_was_given_since_the_last_barrier_is_behind() {
+        let keeper = keeper(Checkpoint::in_store());
+        assert!(!keeper.is_behind(0) && keeper.is_behind(1));
+        keeper.issue(5, None, false);
+        assert!(!keeper.is_behind(5) && keeper.is_behind(6));
+    }
+
+    #[test]
+    fn letters_that_are_held_back_press_unless_a_barrier_is_under_way() {
+        let keeper = keeper(Checkpoint::in_store());
+        let [idle, holding] = [false, true].map(|holds| Letters { holds: holds.into(), ..Letters::default() });
+        keeper.join_letters("idle", Arc::new(idle), false);
+        assert!(!keeper.is_pressed());
+        keeper.join_letters("holding", Arc::new(holding), false);
+        assert!(keeper.is_pressed());
+        keeper.issue(1, None, false);
+        assert!(!keeper.is_pressed());
+    }
+
+    #[test]
+    fn a_run_goes_on_where_the_last_of_its_stores_is_and_cuts_where_others_are() {
+        let keeper = keeper(Checkpoint::in_store());
+        let seats = [12, 5, 9, 5].map(|position| keeper.join("end", Some(kept(position))));
+        assert_eq!(seats.each_ref().map(Seat::has), [12, 5, 9, 5]);
+        let start = keeper.begin(None).unwrap();
+        assert_eq!((start.position, start.done, start.skip()), (5, false, 5));
+        assert_eq!(keeper.shared.resumed_at.get(), Some(&5));
+        assert!(!keeper.is_behind(5) && keeper.is_behind(6));
+        assert_eq!([5, 8, 9, 11, 12].map(|given| keeper.until_cut(given)), [Some(4), Some(1), Some(3), Some(1), None]);
+        assert_eq!([5, 8, 9, 12, 13].map(|position| keeper.is_cut(position)), [false, false, true, true, false]);
+    }
+
+    #[test]
+    fn a_store_that_has_nothing_makes_the_run_begin_at_the_beginning() {
+        let keeper = keeper(Checkpoint::in_store());
+        let _seats = [Some(kept(7)), None].map(|progress| keeper.join("end", progress));
+        assert_eq!(keeper.begin(None).unwrap().position, 0);
+        assert_eq!(keeper.until_cut(0), Some(7));
+    }
+
+    #[test]
+    fn a_source_that_is_put_where_it_stood_gives_less_again() {
+        let standing = Some(Standing { mark: Mark::new([]), position: 4 });
+        let start = Start { position: 6, standing, done: false };
+        assert_eq!((start.skip(), Start::default().skip()), (2, 0));
+    }
+
+    #[test]
+    fn what_is_complete_is_done_unless_the_input_has_changed() {
+        let begin = |checkpoint, fingerprint| {
+            let keeper = keeper(checkpoint);
+            let progress = Progress { complete: true, fingerprint: Some("a".into()), ..kept(3) };
+            keeper.join("end", Some(progress));
+            keeper.begin(Some(fingerprint)).map(|start| start.done).map_err(|error| error.to_string())
+        };
+        assert_eq!(begin(Checkpoint::in_store(), "a"), Ok(true));
+        assert!(begin(Checkpoint::in_store(), "b").unwrap_err().contains("(it was a; it is b)"));
+        assert_eq!(begin(Checkpoint::in_store().accept_changed_input(), "b"), Ok(false));
+        assert_eq!(begin(Checkpoint::in_store().start_over(), "b"), Ok(false));
+    }
+
+    #[test]
+    fn letters_of_an_end_that_is_ahead_go_back_to_what_that_end_has() {
+        let keeper = keeper(Checkpoint::in_store());
+        let with = |position, byte: u8| {
+            let receipts = (0..3).map(|n| (format!("letters {n}: parse"), Receipt::new([byte]))).collect();
+            Some(Progress { receipts, ..kept(position) })
+        };
+        let join = |of_end| keeper.join_letters("parse", Arc::new(Letters::default()), of_end);
+        let common = join(false);
+        keeper.join("ahead", with(9, 9));
+        let ahead = join(true);
+        keeper.join("behind", with(5, 5));
+        let behind = join(true);
+        keeper.begin(None).unwrap();
+        let receipts = [&common, &ahead, &behind].map(|key| keeper.receipt_of_letters(key).unwrap());
+        assert_eq!(receipts, [5, 9, 5].map(|byte| Receipt::new([byte])));
+    }
+
+    #[test]
+    fn the_last_to_commit_keeps_the_checkpoint_and_the_next_run_goes_on_from_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::file(folder.path().join("checkpoint"));
+        let first = keeper(checkpoint.clone());
+        assert!(!first.is_in_store() && keeper(Checkpoint::in_store()).is_in_store());
+        assert_eq!(first.begin(Some("input")).unwrap().position, 0);
+        let mut seats = ["left", "right"].map(|name| first.join(name, None));
+        let barrier = first.issue(7, None, true);
+        seats.iter_mut().for_each(|seat| seat.arrive(Arc::clone(&barrier)));
+        for (n, seat) in seats.iter_mut().enumerate() {
+            seat.pass(HOUR).unwrap();
+            seat.committed(&barrier, Receipt::new([n as u8])).unwrap();
+        }
+        drop((seats, first));
+
+        let second = keeper(checkpoint.clone());
+        let seats = ["left", "right"].map(|name| second.join(name, None));
+        let start = second.begin(Some("input")).unwrap();
+        assert_eq!((start.position, start.done), (7, true));
+        assert_eq!(seats.each_ref().map(Seat::receipt), [0, 1].map(|n| Some(Receipt::new([n]))));
+        drop((seats, second));
+
+        let third = keeper(checkpoint);
+        let _seats = ["left", "middle"].map(|name| third.join(name, None));
+        let refused = third.begin(Some("input")).unwrap_err().to_string();
+        assert!(refused.contains("it knows nothing of `end 1: middle`"), "{refused}");
+    }
+
+    #[test]
+    fn a_few_of_the_differences_between_inputs_are_named() {
+        assert_eq!(changes(Some("a\nb"), Some("b\nc")), "it was a; it is c");
+        assert_eq!(changes(Some("a\nb"), Some("b\na")), "its parts are in another order");
+        assert_eq!(changes(None, Some("1\n2\n3\n4")), "it is 1; it is 2; it is 3; it is 4");
+        assert_eq!(
+            changes(None, Some("1\n2\n3\n4\n5\n6")),
+            "it is 1; it is 2; it is 3; it is 4; and 2 more differences"
+        );
+    }
+}

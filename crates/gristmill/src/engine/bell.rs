@@ -88,3 +88,32 @@ impl Called for Caller {
         self.shared.clock.began() + self.shared.now()
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    /// Longer than any test may take.
+    const FOR_EVER: Duration = Duration::from_secs(3_600);
+
+    #[test]
+    fn who_was_rung_since_it_looked_does_not_sleep() {
+        let bell = Bell::new();
+        let seen = bell.seen();
+        bell.ring(1);
+        bell.wait(seen, FOR_EVER);
+        let seen = bell.seen();
+        bell.ring_all();
+        bell.wait(seen, FOR_EVER);
+        assert_eq!(bell.seen(), 2);
+    }
+
+    #[test]
+    fn who_was_not_rung_sleeps_as_long_as_it_is_patient() {
+        let (bell, began) = (Bell::new(), Instant::now());
+        bell.wait(bell.seen(), Duration::from_millis(2));
+        assert!(began.elapsed() >= Duration::from_millis(2));
+    }
+}

@@ -93,3 +93,46 @@ impl Crew {
         self.word.fetch_sub(ACTIVE, Ordering::AcqRel);
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raise_starts_a_worker_while_fewer_than_all_are_active() {
+        let crew = Crew::new(2);
+        assert_eq!((crew.max(), crew.active()), (2, 0));
+        assert_eq!([crew.raise(), crew.raise(), crew.raise()], [true, true, false]);
+        assert_eq!((crew.active(), crew.seen()), (2, 3));
+    }
+
+    #[test]
+    fn a_worker_may_go_only_if_nobody_raised_a_hand_since_it_looked() {
+        let crew = Crew::new(1);
+        assert!(crew.raise());
+        let seen = crew.seen();
+        assert!(!crew.raise());
+        assert!(!crew.retire(seen));
+        assert_eq!(crew.active(), 1);
+        assert!(crew.retire(crew.seen()));
+        assert_eq!((crew.active(), crew.seen()), (0, 2), "who goes raises nothing");
+    }
+
+    #[test]
+    fn who_leaves_asks_nobody() {
+        let crew = Crew::new(2);
+        assert!(crew.raise() && crew.raise());
+        crew.leave();
+        assert_eq!((crew.active(), crew.seen()), (1, 2));
+    }
+
+    #[test]
+    fn raises_wrap_and_leave_the_active_alone() {
+        let crew = Crew { max: 1, word: AtomicU64::new(ACTIVE - 1) };
+        assert_eq!((crew.active(), crew.seen()), (0, u32::MAX));
+        assert!(crew.raise());
+        assert_eq!((crew.active(), crew.seen()), (1, 0));
+        assert!(crew.retire(0));
+    }
+}

@@ -461,3 +461,424 @@ impl Growth {
         if self.ratio == 1.0 { charge } else { (charge as f64 / self.ratio) as usize }
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    const QUIET: Refused = Refused { quiet: true };
+    const BUSY: Refused = Refused { quiet: false };
+
+    /// A gate through which a morsel has come already, so that it admits more than one at a time.
+    fn used(window: usize, budget: usize) -> Arc<Gate> {
+        let gate = Gate::new(window, Some(budget));
+        drop(gate.force());
+        gate
+    }
+
+    /// Brings in a morsel that weighs `bytes`, whatever the grant says.
+    fn bring(gate: &Arc<Gate>, bytes: usize) -> Permit {
+        let (slot, grant) = gate.enter().unwrap();
+        gate.settle(slot, grant, bytes)
+    }
+
+    /// A gate that has learned that items get `times` as heavy.
+    fn grown(budget: usize, times: usize) -> Arc<Gate> {
+        let gate = used(8, budget);
+        bring(&gate, 10).reweigh(10 * times);
+        gate
+    }
+
+    /// What is charged, seen from outside: what the next grant leaves of the budget.
+    fn charged(gate: &Arc<Gate>) -> usize {
+        let budget = gate.budget().unwrap();
+        let Ok((slot, grant)) = gate.enter() else { return budget };
+        assert!(gate.decline(slot, grant).is_some());
+        budget - grant.reserved
+    }
+
+    fn charge(gate: &Gate, bytes: usize) -> Charge {
+        gate.charge(bytes, Duration::ZERO, || panic!("morsels are in flight: they will give back"))
+    }
+
+    #[test]
+    fn as_many_morsels_enter_as_the_window_is_wide() {
+        let gate = Gate::new(2, None);
+        let (first, grant) = gate.enter().unwrap();
+        assert_eq!((grant, gate.budget()), (Grant::UNLIMITED, None));
+        let second = gate.enter_charged().unwrap();
+        assert_eq!(gate.in_flight(), 2);
+        assert!(!gate.is_refusing());
+        assert_eq!(gate.enter().unwrap_err(), BUSY);
+        assert_eq!(gate.enter_charged().unwrap_err(), BUSY);
+        assert!(gate.is_refusing());
+        drop(first);
+        assert_eq!(gate.in_flight(), 1);
+        let third = gate.enter_charged().unwrap();
+        assert!(gate.enter().is_err());
+        drop((second, third));
+        assert_eq!(gate.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_forced_slot_does_not_ask_the_window_and_counts_in_it() {
+        let gate = Gate::new(1, None);
+        let first = gate.enter_charged().unwrap();
+        let forced = gate.force();
+        assert_eq!(gate.in_flight(), 2);
+        drop(first);
+        assert!(gate.enter().is_err());
+        drop(forced);
+        assert!(gate.enter().is_ok());
+    }
+
+    #[test]
+    fn only_who_was_refused_is_called_and_only_once() {
+        let gate = Gate::new(1, None);
+        drop(gate.enter());
+        assert!(!gate.take_freed(), "nobody was refused");
+        let slot = gate.enter_charged().unwrap();
+        assert!(gate.enter().is_err());
+        assert!(!gate.take_freed(), "nothing was given back");
+        drop(slot);
+        assert!(!gate.is_refusing());
+        assert!(gate.take_freed());
+        assert!(!gate.take_freed());
+    }
+
+    #[test]
+    fn a_budget_admits_one_morsel_until_it_is_known_how_they_grow() {
+        let gate = Gate::new(4, Some(100));
+        let first = bring(&gate, 10);
+        assert_eq!(gate.enter().unwrap_err(), BUSY);
+        drop(first);
+        let [_second, _third] = [bring(&gate, 10), bring(&gate, 10)];
+    }
+
+    #[test]
+    fn a_grant_reserves_what_is_left_of_the_budget() {
+        let gate = used(4, 100);
+        let (slot, grant) = gate.enter().unwrap();
+        assert_eq!((grant.reserved, grant.allowance, grant.alone), (100, 100, true));
+        assert_eq!(gate.enter().unwrap_err(), BUSY);
+        let first = gate.settle(slot, grant, 30);
+        assert!(gate.take_freed(), "what it did not need, another may have");
+        let (slot, grant) = gate.enter().unwrap();
+        assert_eq!((grant.reserved, grant.allowance, grant.alone), (70, 70, false));
+        let second = gate.settle(slot, grant, 70);
+        assert_eq!(gate.enter().unwrap_err(), BUSY);
+        drop(first);
+        assert_eq!(charged(&gate), 70);
+        drop(second);
+        assert_eq!(charged(&gate), 0);
+    }
+
+    #[test]
+    fn who_uses_all_of_the_reserve_calls_nobody() {
+        let gate = used(4, 100);
+        let (slot, grant) = gate.enter().unwrap();
+        assert!(gate.enter().is_err());
+        let morsel = gate.settle(slot, grant, 100);
+        assert!(gate.is_refusing() && !gate.take_freed());
+        drop(morsel);
+        assert!(gate.take_freed());
+    }
+
+    #[test]
+    fn alone_is_where_no_morsel_is_in_flight_and_nothing_is_charged() {
+        let gate = used(4, 100);
+        let slot = gate.force();
+        assert!(!gate.enter().unwrap().1.alone, "a morsel is in flight");
+        drop(slot);
+
+        let gate = used(4, 100);
+        assert_eq!(gate.charge_at_once(60), Ok(Charge::Charged(60)));
+        let (slot, grant) = gate.enter().unwrap();
+        assert_eq!((grant.reserved, grant.alone), (40, false), "something is charged");
+        assert_eq!(gate.decline(slot, grant), Some(QUIET));
+    }
+
+    #[test]
+    fn where_no_morsel_is_in_flight_a_refusal_says_so() {
+        let gate = used(4, 100);
+        assert_eq!(gate.charge_at_once(100), Ok(Charge::Charged(100)));
+        assert!(!gate.is_held_up());
+        assert_eq!(gate.enter().unwrap_err(), QUIET);
+        assert!(gate.is_held_up());
+        let slot = gate.force();
+        assert_eq!(gate.enter().unwrap_err(), BUSY);
+        assert!(!gate.is_held_up());
+        drop(slot);
+    }
+
+    #[test]
+    fn who_declines_gives_slot_and_reserve_back_and_is_called_later() {
+        let gate = used(4, 100);
+        let morsel = bring(&gate, 60);
+        let (slot, grant) = gate.enter().unwrap();
+        assert_eq!(gate.in_flight(), 2);
+        assert_eq!(gate.decline(slot, grant), Some(BUSY));
+        assert_eq!((gate.in_flight(), charged(&gate)), (1, 60));
+        assert!(gate.is_refusing() && !gate.take_freed());
+        drop(morsel);
+        assert!(gate.take_freed());
+
+        assert_eq!(gate.charge_at_once(60), Ok(Charge::Charged(60)));
+        let (slot, grant) = gate.enter().unwrap();
+        assert_eq!(gate.decline(slot, grant), Some(QUIET));
+    }
+
+    #[test]
+    fn to_decline_a_grant_that_is_out_of_date_is_no_refusal() {
+        let gate = used(4, 100);
+        let morsel = bring(&gate, 60);
+        let (slot, grant) = gate.enter().unwrap();
+        drop(morsel);
+        assert_eq!(gate.decline(slot, grant), None);
+        assert!(!gate.is_refusing());
+        assert_eq!((gate.in_flight(), charged(&gate)), (0, 0));
+    }
+
+    #[test]
+    fn an_item_is_charged_up_to_the_last_byte_of_the_budget() {
+        let gate = used(4, 100);
+        assert_eq!(gate.charge_at_once(60), Ok(Charge::Charged(60)));
+        assert_eq!(gate.charge_at_once(40), Ok(Charge::Charged(40)));
+        assert_eq!(gate.charge_at_once(1), Err(1));
+        assert_eq!((gate.bytes(), charged(&gate)), ((100, 100), 100));
+        drop(gate.adopt(None, 60, 60));
+        assert_eq!(gate.bytes(), (40, 100), "the most there have been stays");
+        assert_eq!(charged(&gate), 40);
+    }
+
+    #[test]
+    fn an_item_larger_than_the_budget_is_charged_when_nothing_else_is() {
+        let gate = used(4, 100);
+        assert_eq!(gate.charge_at_once(1_000), Ok(Charge::Charged(1_000)));
+        assert_eq!(gate.charge_at_once(0), Err(900));
+        drop(gate.adopt(None, 1_000, 1_000));
+        assert_eq!(gate.charge_at_once(1), Ok(Charge::Charged(1)));
+    }
+
+    #[test]
+    fn who_is_not_charged_at_once_is_told_how_much_must_come_back() {
+        let gate = used(4, 100);
+        assert_eq!(gate.charge_at_once(80), Ok(Charge::Charged(80)));
+        assert_eq!(gate.charge_at_once(50), Err(30));
+        assert!(gate.is_refusing());
+        assert_eq!(gate.charge_at_once(500), Err(80), "no more than is charged");
+    }
+
+    #[test]
+    fn without_a_budget_bytes_are_counted_and_not_charged() {
+        let gate = Gate::new(1, None);
+        assert_eq!(gate.charge_at_once(70), Ok(Charge::Charged(0)));
+        let mut morsel = bring(&gate, 30);
+        assert_eq!((gate.bytes(), morsel.bytes()), ((100, 100), 30));
+        morsel.reweigh(50);
+        assert_eq!((gate.bytes(), morsel.bytes()), ((120, 120), 50));
+        drop(morsel);
+        assert_eq!(gate.bytes(), (70, 120));
+    }
+
+    #[test]
+    fn a_source_without_room_asks_for_batches_only_where_no_morsel_is_in_flight() {
+        let gate = used(4, 100);
+        let morsel = bring(&gate, 100);
+        assert_eq!(charge(&gate, 1), Charge::Refused);
+        assert!(gate.is_refusing());
+        drop(morsel);
+        assert_eq!(charge(&gate, 100), Charge::Charged(100));
+        let batch = gate.adopt(None, 100, 100);
+        let asked = std::cell::Cell::new(0);
+        let ask = || asked.set(asked.get() + 1);
+        assert_eq!(gate.charge(1, Duration::ZERO, ask), Charge::Refused);
+        assert_eq!(asked.get(), 1);
+        let batch = std::cell::Cell::new(Some(batch));
+        assert_eq!(gate.charge(1, Duration::ZERO, || drop(batch.take())), Charge::Charged(1));
+    }
+
+    #[test]
+    fn who_waits_for_a_return_is_called() {
+        let gate = used(4, 100);
+        gate.wait_for_return(Duration::ZERO);
+        assert!(gate.is_refusing());
+        gate.stop();
+        let gate = used(4, 100);
+        gate.stop();
+        gate.wait_for_return(Duration::ZERO);
+        assert!(!gate.is_refusing(), "who comes after a stop waits for nothing");
+    }
+
+    #[test]
+    fn nothing_is_charged_after_a_stop() {
+        let gate = used(4, 100);
+        gate.stop();
+        assert_eq!(gate.charge_at_once(1), Ok(Charge::Stopped));
+        assert_eq!(charge(&gate, 1), Charge::Stopped);
+        assert_eq!((gate.bytes(), charged(&gate)), ((0, 0), 0));
+    }
+
+    #[test]
+    fn what_is_beside_the_budget_is_counted_only() {
+        let gate = used(4, 100);
+        let beside = gate.beside(500);
+        assert_eq!((gate.bytes(), charged(&gate), gate.in_flight()), ((500, 500), 0, 0));
+        drop(beside);
+        assert_eq!(gate.bytes(), (0, 500));
+    }
+
+    #[test]
+    fn the_charge_follows_what_gets_heavier_and_keeps_what_gets_lighter() {
+        let gate = used(4, 100);
+        let mut morsel = bring(&gate, 20);
+        morsel.reweigh(50);
+        assert_eq!((gate.bytes(), charged(&gate)), ((50, 50), 50));
+        morsel.reweigh(10);
+        assert_eq!((gate.bytes(), charged(&gate)), ((10, 50), 50), "it may grow again");
+        morsel.reweigh(0);
+        assert_eq!((gate.bytes(), charged(&gate)), ((0, 50), 50));
+        drop(morsel);
+        assert_eq!((gate.bytes(), charged(&gate)), ((0, 50), 0));
+    }
+
+    #[test]
+    fn admission_is_by_the_predicted_peak() {
+        let gate = grown(1_000, 4);
+        let (slot, grant) = gate.enter().unwrap();
+        assert_eq!((grant.reserved, grant.allowance), (1_000, 250));
+        let morsel = gate.settle(slot, grant, 100);
+        assert_eq!((gate.bytes().0, charged(&gate)), (100, 400));
+        assert_eq!(gate.charge_at_once(200), Err(200));
+        assert_eq!(gate.charge_at_once(150), Ok(Charge::Charged(600)));
+        drop(morsel);
+        assert_eq!(charged(&gate), 600);
+    }
+
+    #[test]
+    fn growth_is_believed_at_once_and_forgotten_slowly() {
+        let gate = grown(1 << 20, 2);
+        let predicted = |gate: &Arc<Gate>| {
+            let permit = bring(gate, 100_000);
+            permit.charge
+        };
+        assert_eq!(predicted(&gate), 200_000);
+        bring(&gate, 10).reweigh(10);
+        assert_eq!(predicted(&gate), 199_500, "one part in two hundred of what it was seen to be");
+        bring(&gate, 10).reweigh(30);
+        assert_eq!(predicted(&gate), 300_000);
+        (0..10_000).for_each(|_| bring(&gate, 10).reweigh(1));
+        assert_eq!(predicted(&gate), 100_000, "what gets lighter is charged what it weighs at first");
+    }
+
+    #[test]
+    fn items_of_no_weight_grow_by_what_they_weigh_later() {
+        let gate = used(4, 1_000);
+        bring(&gate, 0).reweigh(5);
+        assert_eq!(bring(&gate, 10).charge, 50);
+    }
+
+    #[test]
+    fn no_growth_is_too_large_to_add_to_what_is_charged() {
+        let gate = used(8, 100);
+        bring(&gate, 1).reweigh(usize::MAX / 8);
+        assert_eq!(gate.charge_at_once(1), Ok(Charge::Charged(usize::MAX / 8 + 1)), "as a float has it");
+        assert_eq!(gate.charge_at_once(100), Err(usize::MAX / 8 + 1));
+    }
+
+    #[test]
+    fn a_permit_is_taken_whole_and_nothing_is_left() {
+        let gate = grown(1_000, 2);
+        let mut permit = bring(&gate, 100);
+        let taken = permit.take();
+        assert_eq!((permit.bytes(), permit.charge, permit.source_bytes), (0, 0, 0));
+        assert_eq!((taken.bytes(), taken.charge, taken.source_bytes), (100, 200, 100));
+        drop(permit);
+        assert_eq!((gate.in_flight(), gate.bytes().0), (1, 100));
+        drop(taken);
+        assert_eq!((gate.in_flight(), gate.bytes().0, charged(&gate)), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_parts_of_a_permit_are_the_whole() {
+        let gate = grown(1_000, 2);
+        let mut permit = bring(&gate, 40);
+        let part = permit.split(10, None);
+        assert_eq!((part.bytes(), part.charge, part.source_bytes), (10, 20, 10));
+        assert_eq!((permit.bytes(), permit.charge, permit.source_bytes), (30, 60, 30));
+        let rest = permit.split(usize::MAX, None);
+        assert_eq!((rest.bytes(), rest.charge, rest.source_bytes), (30, 60, 30));
+        let nothing = permit.split(5, None);
+        assert_eq!((nothing.bytes(), nothing.charge, nothing.source_bytes), (0, 0, 0));
+        assert_eq!(gate.bytes().0, 40);
+        drop((part, rest, nothing));
+        assert_eq!((gate.bytes().0, charged(&gate), gate.in_flight()), (0, 0, 1));
+    }
+
+    #[test]
+    fn branches_have_the_slot_until_the_last_is_gone() {
+        let gate = used(4, 1_000);
+        let mut permit = bring(&gate, 100);
+        let branch = permit.branch(25);
+        assert_eq!((branch.bytes(), permit.bytes(), gate.bytes().0), (25, 75, 100));
+        drop(permit);
+        assert_eq!((gate.in_flight(), gate.bytes().0), (1, 25));
+        drop(branch);
+        assert_eq!((gate.in_flight(), gate.bytes().0), (0, 0));
+    }
+
+    #[test]
+    fn what_shares_a_slot_is_charged_on_top() {
+        let gate = used(4, 1_000);
+        let permit = bring(&gate, 100);
+        let shared = permit.share(30);
+        assert_eq!((shared.bytes(), gate.bytes().0, charged(&gate)), (30, 130, 130));
+        drop(permit);
+        assert_eq!((gate.in_flight(), gate.bytes().0, charged(&gate)), (1, 30, 30));
+        drop(shared);
+        assert_eq!((gate.in_flight(), gate.bytes().0, charged(&gate)), (0, 0, 0));
+
+        let gate = Gate::new(4, None);
+        let permit = bring(&gate, 100);
+        let shared = permit.share(30);
+        assert_eq!((shared.charge, gate.bytes().0), (0, 130));
+    }
+
+    #[test]
+    fn what_is_absorbed_gives_its_slot_back_and_keeps_its_bytes() {
+        let gate = grown(1_000, 2);
+        let [mut batch, morsel] = [bring(&gate, 40), bring(&gate, 60)];
+        batch.absorb(morsel);
+        assert_eq!((batch.bytes(), batch.charge, batch.source_bytes), (100, 200, 100));
+        assert_eq!((gate.in_flight(), gate.bytes().0, charged(&gate)), (1, 100, 200));
+        drop(batch);
+        assert_eq!((gate.in_flight(), gate.bytes().0, charged(&gate)), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_slot_moves_from_permit_to_permit() {
+        let gate = used(4, 100);
+        let mut permit = bring(&gate, 10);
+        let slot = permit.take_slot().unwrap();
+        assert!(permit.take_slot().is_none());
+        drop(permit);
+        assert_eq!((gate.in_flight(), gate.bytes().0), (1, 0));
+        let mut other = gate.adopt(None, 0, 0);
+        other.put_slot(slot);
+        assert_eq!(gate.in_flight(), 1);
+        drop(other);
+        assert_eq!(gate.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_permit_that_holds_nothing_calls_nobody() {
+        let gate = Gate::new(1, None);
+        let slot = gate.enter_charged().unwrap();
+        assert!(gate.enter().is_err());
+        drop(gate.adopt(None, 0, 0));
+        assert!(gate.is_refusing());
+        drop(slot);
+        assert!(!gate.is_refusing());
+    }
+}

@@ -8,7 +8,7 @@ mod put_aside;
 use super::bell::Bell;
 use super::crew::Crew;
 use super::funnel::{Funnel, Order, Sequenced, Turn};
-use super::gate::Gate;
+use super::gate::{Charge, Gate};
 use super::sync::{AtomicU64, Mutex, Ordering};
 use crate::limit::Bucket;
 use crate::places::{Called, Places};
@@ -283,6 +283,56 @@ fn a_spent_budget_calls_the_refused() {
 #[test]
 fn an_item_larger_than_the_budget_is_called_when_it_is_alone() {
     the_refused_are_called(4, Some(10), 100);
+}
+
+/// What a source with a thread does for one item that it has pulled. No backstop helps here.
+fn charge_in_the_end(gate: &Gate, bytes: usize) -> Charge {
+    loop {
+        match gate.charge(bytes, Duration::ZERO, || ()) {
+            Charge::Refused => {}
+            done => return done,
+        }
+    }
+}
+
+/// Who sleeps until there is room is woken by what is given back.
+#[test]
+fn a_source_that_waits_for_room_is_woken() {
+    loom::model(|| {
+        let gate = Gate::new(2, Some(10));
+        assert_eq!(gate.charge_at_once(10), Ok(Charge::Charged(10)));
+        let in_flight = gate.adopt(Some(gate.force()), 10, 10);
+        let source = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || charge_in_the_end(&gate, 10))
+        };
+        drop(in_flight);
+        assert_eq!(source.join().unwrap(), Charge::Charged(10));
+    });
+}
+
+/// Who sleeps until there is room, or until something is given back, is woken by a stop.
+#[test]
+fn sources_that_wait_for_room_are_woken_by_a_stop() {
+    loom::model(|| {
+        let gate = Gate::new(2, Some(10));
+        let _in_flight = (gate.force(), gate.charge_at_once(10));
+        let source = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || charge_in_the_end(&gate, 10))
+        };
+        let shedder = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || {
+                while gate.charge_at_once(10) != Ok(Charge::Stopped) {
+                    gate.wait_for_return(Duration::ZERO);
+                }
+            })
+        };
+        gate.stop();
+        assert_eq!(source.join().unwrap(), Charge::Stopped);
+        shedder.join().unwrap();
+    });
 }
 
 /// A stage whose threads sleep at a bell.

@@ -122,6 +122,7 @@ mod tests {
         assert_eq!(pace.want(8, Some(1_000), 2), 10);
         assert_eq!(pace.want(8, Some(8), 2), 2);
         assert_eq!(pace.want(8, Some(1), 2), 1);
+        assert_eq!(pace.want(8, Some(48), 8), 3, "two for each thread");
     }
 
     #[test]

@@ -181,6 +181,26 @@ mod tests {
     }
 
     #[test]
+    #[cfg(not(loom))]
+    fn a_pipeline_that_moves_is_not_stuck_however_long_it_takes() {
+        use crate::engine::{clock::Clock, crew::Crew, gate::Gate, pace::Pace};
+        let (gate, crew, pace) = (Gate::new(8, None), Crew::new(1), Pace::new(None));
+        let (cancel, flush) = (crate::CancelToken::new(), Duration::from_millis(1));
+        let shared = Shared::new(gate, crew, pace, cancel, flush, Clock::simulated(1));
+        let cell = Arc::new(StageCell::new("map".into(), Kind::Transform, 0, 1));
+        assert!(shared.stages.set(vec![Arc::clone(&cell)]).is_ok());
+        let _in_flight = shared.gate.force();
+        let watch = Watch::new(Duration::from_secs(1));
+        for _ in 0..3 {
+            shared.clock.advance(900_000_000);
+            cell.add(&Tally { items_in: 1, ..Tally::default() });
+            assert!(watch.stalls(&shared).is_empty());
+        }
+        shared.clock.advance(1_100_000_000);
+        assert_eq!(watch.stalls(&shared).len(), 1);
+    }
+
+    #[test]
     fn the_limit_counts_from_the_last_move_or_the_end_of_a_wait() {
         let (mut state, limit) = (State::default(), Duration::from_nanos(10));
         assert!(!state.stands_still(1, 0, 100, limit), "something has moved");

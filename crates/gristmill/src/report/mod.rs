@@ -322,3 +322,67 @@ fn read_stage(cell: &StageCell, elapsed: Duration) -> StageReport {
         latency: cell.latency.quantiles([0.5, 0.95, 0.99]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn accounts_in_which_any_one_number_is_off_do_not_balance() {
+        let sound = Totals {
+            extracted: 100,
+            expanded: 27,
+            stored: 64,
+            combined: 32,
+            filtered: 16,
+            skipped: 8,
+            dead: 4,
+            shed: 2,
+            lost: 1,
+            retried: 5,
+            fell_back: 3,
+        };
+        assert!(sound.balance() && Totals::default().balance());
+        let spoil: [fn(&mut Totals); 9] = [
+            |totals| totals.extracted += 1,
+            |totals| totals.expanded += 1,
+            |totals| totals.stored += 1,
+            |totals| totals.combined += 1,
+            |totals| totals.filtered += 1,
+            |totals| totals.skipped += 1,
+            |totals| totals.dead += 1,
+            |totals| totals.shed += 1,
+            |totals| totals.lost += 1,
+        ];
+        for (number, spoil) in spoil.iter().enumerate() {
+            let mut totals = sound;
+            spoil(&mut totals);
+            assert!(!totals.balance(), "the {number}th");
+        }
+    }
+
+    #[test]
+    fn a_stage_is_told_by_what_it_counted() {
+        let cell = StageCell::new("map".into(), Kind::Transform, 0, 2).leading();
+        cell.add(&Tally { items_in: 100, skipped: 4, dead: 2, lost: 1, retried: 30, ..Tally::default() });
+        cell.busy_nanos.store(1_000_000_000, Relaxed);
+        let stage = read_stage(&cell, 2 * SECOND);
+        assert_eq!((stage.attempts(), stage.failed()), (130, 7));
+        assert_eq!([2 * SECOND, Duration::ZERO].map(|elapsed| stage.throughput(elapsed)), [50.0, 0.0]);
+        assert_eq!([2 * SECOND, Duration::ZERO].map(|elapsed| stage.utilization(elapsed)), [0.25, 0.0]);
+    }
+
+    #[test]
+    fn who_did_not_measure_its_waits_was_idle_for_the_rest() {
+        let cell = StageCell::new("map".into(), Kind::Transform, 0, 2);
+        cell.busy_nanos.store(1_000_000_000, Relaxed);
+        cell.blocked_nanos.store(500_000_000, Relaxed);
+        assert_eq!(read_stage(&cell, SECOND).starved, Duration::ZERO, "it is fused with another");
+        let cell = cell.leading();
+        assert_eq!(read_stage(&cell, SECOND).starved, SECOND / 2);
+        cell.starved_nanos.store(100_000_000, Relaxed);
+        assert_eq!(read_stage(&cell, SECOND).starved, SECOND / 10);
+    }
+}

@@ -164,7 +164,9 @@ mod tests {
     #[test]
     fn numbers_and_durations_are_readable() {
         assert_eq!([0, 999, 1_000, 336_776].map(group), ["0", "999", "1,000", "336,776"]);
-        let durations = [0.0, 1.5e-8, 2.34e-3, 45.6, 150.0].map(Duration::from_secs_f64);
-        assert_eq!(durations.map(short), ["0.00 ns", "15.0 ns", "2.34 ms", "45.6 s", "150 s"]);
+        let durations = [0.0, 1.5e-8, 2.5e-6, 2.34e-3, 45.6, 150.0].map(Duration::from_secs_f64);
+        assert_eq!(durations.map(short), ["0.00 ns", "15.0 ns", "2.50 µs", "2.34 ms", "45.6 s", "150 s"]);
+        let units = [1, 1_000, 1_000_000, 1_000_000_000].map(Duration::from_nanos);
+        assert_eq!(units.map(short), ["1.00 ns", "1.00 µs", "1.00 ms", "1.00 s"]);
     }
 }

@@ -95,3 +95,68 @@ impl fmt::Display for Verdict {
         f.write_str(&self.advice)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{StageCell, read_stage};
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A stage that leads its segment, on as many workers, and was busy for so many milliseconds of a second.
+    fn stage(kind: Kind, workers: usize, busy: u64) -> StageReport {
+        let cell = StageCell::new(format!("{kind:?}").to_lowercase(), kind, kind as usize, workers).leading();
+        StageReport { busy: Duration::from_millis(busy), items_in: 1, ..read_stage(&cell, SECOND) }
+    }
+
+    fn advice(stages: &[StageReport]) -> String {
+        Verdict::of(stages, SECOND, 2).advice
+    }
+
+    #[test]
+    fn the_stage_that_was_busy_for_the_largest_share_is_named() {
+        let stages = [stage(Kind::Extract, 1, 600), stage(Kind::Transform, 2, 1_500), stage(Kind::Store, 1, 700)];
+        let verdict = Verdict::of(&stages, SECOND, 2);
+        assert_eq!((verdict.stage.as_deref(), verdict.utilization), (Some("transform"), 0.75));
+    }
+
+    #[test]
+    fn stages_that_lead_nothing_or_had_nothing_to_do_are_not_named() {
+        let fused = StageReport { leads_segment: false, ..stage(Kind::Transform, 1, 900) };
+        let empty = StageReport { items_in: 0, ..stage(Kind::Store, 1, 900) };
+        assert_eq!(Verdict::of(&[fused, empty], SECOND, 2).stage, None);
+    }
+
+    #[test]
+    fn no_stage_is_the_limit_that_was_idle_for_more_than_half_of_the_time() {
+        assert!(advice(&[stage(Kind::Extract, 1, 500)]).starts_with("the source is the limit"));
+        assert!(advice(&[stage(Kind::Extract, 1, 499)]).starts_with("no stage was busy"));
+    }
+
+    #[test]
+    fn stages_that_fill_the_pool_together_need_more_cores() {
+        let all = [stage(Kind::Extract, 1, 300), stage(Kind::Transform, 2, 400), stage(Kind::Store, 1, 300)];
+        assert!(advice(&all).starts_with("the CPU stages together kept the 2 pool threads busy"));
+        assert!(advice(&all[..2]).starts_with("no stage was busy"), "seven tenths of two threads");
+        let [mut apart, ..] = all.clone();
+        apart.own_threads = true;
+        assert!(advice(&[&[apart], &all[1..]].concat()).starts_with("no stage was busy"), "it is not on the pool");
+        assert_eq!(cpu_share(&all, SECOND, 2), 0.5);
+        assert_eq!(cpu_share(&all, Duration::ZERO, 2), 0.0);
+    }
+
+    #[test]
+    fn the_advice_is_that_for_its_kind_and_its_workers() {
+        assert!(advice(&[stage(Kind::Store, 1, 900)]).contains("one item at a time, so batch before it"));
+        assert_eq!(
+            advice(&[stage(Kind::Store, 2, 1_800)]),
+            "`store` keeps all 2 workers busy: make it cheaper, or run on more cores"
+        );
+        assert_eq!(advice(&[stage(Kind::Transform, 1, 900)]), "`transform` is limited to 1 workers: give it more");
+        let apart = StageReport { own_threads: true, ..stage(Kind::Transform, 4, 3_600) };
+        assert!(advice(&[apart]).starts_with("`transform` waits on all of its 4 threads"));
+        let mut fused = StageReport { leads_segment: false, ..stage(Kind::Transform, 1, 0) };
+        fused.name = "filter".into();
+        assert!(advice(&[stage(Kind::Transform, 1, 900), fused]).starts_with("`transform + filter` is limited"));
+    }
+}
