@@ -332,12 +332,7 @@ impl Making<'_> {
     }
 }
 
-fn extract<'env>(
-    drawn: &Drawn,
-    simulation: &Simulation,
-    pauses: Pauses,
-    shed: &Shelf<Buried>,
-) -> Joined<'env, Item> {
+fn extract<'env>(drawn: &Drawn, simulation: &Simulation, pauses: Pauses, shed: &Shelf<Buried>) -> Joined<'env, Item> {
     let (faults, simulation) = (drawn.clone(), simulation.clone());
     let items = (0..drawn.items).map(move |position| {
         let item = Item::new(position);

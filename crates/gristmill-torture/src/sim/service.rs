@@ -97,13 +97,7 @@ impl Pauses {
 struct Planned;
 
 impl Service {
-    pub(super) fn new(
-        salt: u64,
-        rates: (u64, u64),
-        notes: &Notes,
-        line: Option<&Line>,
-        pauses: Pauses,
-    ) -> Arc<Self> {
+    pub(super) fn new(salt: u64, rates: (u64, u64), notes: &Notes, line: Option<&Line>, pauses: Pauses) -> Arc<Self> {
         Arc::new(Service { salt, rates, calls: Mutex::default(), notes: notes.clone(), line: line.cloned(), pauses })
     }
 
