@@ -27,6 +27,9 @@
 //! | the process dies | what was stored since is rolled back, and the next run goes on at that position |
 //! | the power goes | the same, but the last checkpoints may be gone, each with its rows |
 //!
+//! With [`Checkpoint::file`](gristmill::Checkpoint::file) the run goes by the file, whatever progress is in the database. Each
+//! commit is then synced before the file is written, so the file is never ahead of the rows, and rows are there at least once.
+//!
 //! # Not done here
 //!//!
 //! A database has one writer. Two stores on one file work, but wait for each other, up to five seconds.
@@ -135,6 +138,7 @@ impl Sqlite {
             insert,
             stored_rows: 0,
             job: None,
+            is_asked: false,
             open_rows: 0,
             broken: false,
         })
@@ -157,6 +161,8 @@ pub struct Inserts<F> {
     stored_rows: u64,
     /// Under which name progress is kept, if it is.
     job: Option<String>,
+    /// The run goes by the progress that is kept here.
+    is_asked: bool,
     /// Rows in the transaction that is open until the next checkpoint.
     open_rows: u64,
     /// That transaction is gone, and its rows with it.
@@ -373,10 +379,11 @@ where
     }
 
     fn commit(&mut self, progress: &Progress) -> Result<Receipt, SqliteError> {
-        match &self.database {
-            // The progress is kept elsewhere, and synced there: it must not survive a loss of power that rows do not.
-            Some(database) if self.job.is_none() => self.settle(database)?,
-            _ => self.commit_open(Some(progress))?,
+        self.commit_open(Some(progress))?;
+        if let Some(database) = self.database.as_ref().filter(|_| !self.is_asked) {
+            // The progress is kept elsewhere, as nobody has asked for what there is here, and synced there: it must not
+            // survive a loss of power that rows do not.
+            self.settle(database)?;
         }
         Ok(Receipt::none())
     }
@@ -386,6 +393,7 @@ where
     }
 
     fn progress(&mut self) -> Result<Option<Progress>, SqliteError> {
+        self.is_asked = true;
         self.kept_progress()
     }
 

@@ -1,7 +1,7 @@
 //! Runs that die and go on, with real files and databases.
 #![cfg(feature = "sqlite")]
 
-use gristmill::{Checkpoint, prelude::*};
+use gristmill::{Checkpoint, Progress, prelude::*};
 use gristmill_connect::lines::{LinesError, WholeLines};
 use gristmill_connect::sqlite::rusqlite::{self, Connection};
 use gristmill_connect::sqlite::{Sqlite, SqliteError};
@@ -107,4 +107,59 @@ fn a_store_that_keeps_no_progress_is_refused_before_anything_runs() {
     let store = store.insert("INSERT INTO numbers VALUES (?)", insert).unwrap();
     let error = Pipeline::extract(0..10i64).batch(1).checkpoint(Checkpoint::in_store()).store(store).run().unwrap_err();
     assert!(error.is_setting() && error.to_string().contains("stage `store`"), "{error}");
+}
+
+/// What is in the database without its log: what a sync has brought there.
+fn settled_rows(folder: &Path) -> i64 {
+    let copy = folder.join("copy.db");
+    std::fs::copy(folder.join("numbers.db"), &copy).unwrap();
+    let rows =
+        Connection::open(&copy).unwrap().query_row("SELECT count(*) FROM numbers", (), |row| row.get(0)).unwrap();
+    std::fs::remove_file(copy).unwrap();
+    rows
+}
+
+#[test]
+fn a_commit_is_synced_unless_the_run_goes_by_the_progress_in_the_database() {
+    for in_store in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = database(&folder.path().join("numbers.db")).unwrap();
+        if in_store {
+            assert_eq!(store.progress().unwrap(), None);
+        }
+        // The table is in the log as well.
+        let before = folder.path().join("numbers.db").metadata().unwrap().len();
+        store.store((0..10).collect()).unwrap();
+        store.commit(&Progress::default()).unwrap();
+        if in_store {
+            assert_eq!(
+                folder.path().join("numbers.db").metadata().unwrap().len(),
+                before,
+                "it has waited for the disk"
+            );
+        } else {
+            assert_eq!(settled_rows(folder.path()), 10);
+        }
+        assert_eq!(rows(folder.path()).len(), 10);
+    }
+}
+
+#[test]
+fn a_run_goes_by_the_file_if_the_checkpoint_is_in_one_and_finds_it_never_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |dies_at: i64| {
+        Pipeline::extract(0..1_000i64)
+            .try_map(move |number| if number == dies_at { Err("the power fails") } else { Ok(number) })
+            .batch(7)
+            .checkpoint(Checkpoint::file(folder.path().join("checkpoint")).every(Duration::ZERO))
+            .store(database(&folder.path().join("numbers.db")).unwrap())
+            .run()
+    };
+    run(700).unwrap_err();
+    let had = rows(folder.path());
+    let report = run(-1).unwrap();
+    let at = report.resumed_at.unwrap_or(0) as usize;
+    // What it has after the checkpoint comes again.
+    assert!(at <= had.len() && had.iter().copied().eq(0..had.len() as i64), "{at} of {}", had.len());
+    assert!(rows(folder.path())[had.len()..].iter().copied().eq(at as i64..1_000));
 }

@@ -125,8 +125,9 @@ pub trait Store<T>: Send {
         false
     }
 
-    /// The progress that the last commit has kept; `None` if there was none. Asked before a run begins, of a store that
-    /// [keeps progress](Store::keeps_progress).
+    /// The progress that the last commit has kept; `None` if there was none. Asked before a run begins that
+    /// [goes by it](crate::Checkpoint::in_store), of a store that [keeps progress](Store::keeps_progress), and of no other: who is
+    /// not asked knows that the progress is kept elsewhere, and must be durable when [`commit`](Store::commit) returns.
     ///
     /// # Errors
     ///

@@ -15,8 +15,8 @@ use std::time::Duration;
 ///
 /// Clones are the same simulation, so closures and stores of the pipeline can hold one and ask it for faults.
 ///
-/// Everything the engine does happens on the calling thread, in virtual time: sources, stores and blocking stages
-/// included, so none of them should really wait. Not simulated: [`into_iter`](crate::Pipeline::into_iter), and what
+/// Everything happens on one thread at a time, in virtual time, sources, stores and blocking stages included, so none of
+/// them should really wait: on the calling thread, and while a closure [pauses](Simulation::pause) on others. Not simulated: [`into_iter`](crate::Pipeline::into_iter), and what
 /// closures do on threads of their own, a rayon call inside a stage among them.
 ///
 /// # Examples
@@ -97,6 +97,49 @@ impl Simulation {
     /// Lets virtual time go by.
     pub fn sleep(&self, time: Duration) {
         self.0.sleep(time.as_nanos() as u64);
+    }
+
+    /// Lets others go on in the middle of a call, until the seed has this one go on: as it is with calls that wait for a
+    /// service, and on threads that lose their core. Meanwhile the item keeps all that it was let in with, such as a place
+    /// under a [limit](crate::ConcurrencyLimit), and other calls of the same function may begin, and end.
+    ///
+    /// For what stages, sources and stores call. It goes on at once on threads that closures have started themselves, where
+    /// nothing else could go on, and if six calls are paused already. A call that is paused when the run crashes does not go
+    /// on: it unwinds.
+    ///
+    /// # Panics
+    ///
+    /// If the run has crashed meanwhile; the engine catches it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use gristmill::prelude::*;
+    /// use gristmill::testing::Simulation;
+    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    ///
+    /// let (inside, most) = (AtomicU32::new(0), AtomicU32::new(0));
+    /// for seed in 0..50 {
+    ///     let simulation = Simulation::new(seed);
+    ///     let pauses = simulation.clone();
+    ///     let call = |item: u32| {
+    ///         most.fetch_max(inside.fetch_add(1, Relaxed) + 1, Relaxed);
+    ///         pauses.pause();
+    ///         inside.fetch_sub(1, Relaxed);
+    ///         item
+    ///     };
+    ///     let limit = ConcurrencyLimit::new(2);
+    ///     let run = Pipeline::extract(0..20).map_blocking(4, call).concurrency_limit(&limit).count();
+    ///     assert_eq!(simulation.run(run)?.output, 20, "seed {seed}");
+    /// }
+    /// assert_eq!(most.into_inner(), 2); // Two at once, and never three.
+    /// # Ok::<(), gristmill::Error>(())
+    /// ```
+    pub fn pause(&self) {
+        self.0.pause();
+        if self.0.has_crashed() && !std::thread::panicking() {
+            std::panic::resume_unwind(Box::new(Crash));
+        }
     }
 
     /// Crashes the run here: see [`crash_at`](Simulation::crash_at). For the closures and stores of the pipeline.

@@ -21,6 +21,9 @@ pub(super) struct Drawn {
     pub(super) budget: Option<usize>,
     pub(super) morsel: Option<usize>,
     pub(super) interruption: Interruption,
+    pub(super) common: Common,
+    /// How likely a call is left in its middle, and others go on.
+    pub(super) pauses: f64,
 }
 
 #[derive(Debug, Clone)]
@@ -73,10 +76,31 @@ pub(super) struct Limits {
     pub(super) rate: f64,
     pub(super) burst: u32,
     pub(super) at_once: u32,
-    /// A breaker looks at so many attempts.
+    /// A breaker looks at so many attempts, and closes after so many probes.
     pub(super) window: usize,
+    pub(super) probes: u32,
+    /// The limit of attempts at once, and the breaker, are those of all stages that share them.
+    pub(super) shares: Shares,
     /// While the breaker is open another answers.
     pub(super) falls_back: bool,
+}
+
+/// What a stage has in common with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shares {
+    Nothing,
+    Limit,
+    LimitAndBreaker,
+}
+
+/// A limit that stages share.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Common {
+    pub(super) at_once: u32,
+    /// It finds itself, up to that.
+    pub(super) adaptive: bool,
+    pub(super) window: usize,
+    pub(super) probes: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,8 +164,10 @@ impl Draw {
             burst: self.of(&[1, 7]),
             at_once: self.of(&[1, 2, u32::MAX]),
             window: self.of(&[2, 10, usize::MAX]),
-            // Draws nothing, so that the rest of a seed is what it was.
+            // These draw nothing, so that the rest of a seed is what it was.
             falls_back: mix(self.0 ^ 0x6661_6C6C).is_multiple_of(2),
+            probes: 1 + (mix(self.0 ^ 0x7072_6F62) % 3) as u32,
+            shares: Draw(mix(self.0 ^ 0x7368_6172)).of(&[Shares::Nothing, Shares::Limit, Shares::LimitAndBreaker]),
         });
         Failing { rates, policy, attempts, after_panics, limits }
     }
@@ -161,6 +187,15 @@ impl Draw {
             _ => StageKind::Route(self.below(1_000)),
         };
         Stage { salt: mix(self.0), kind }
+    }
+
+    fn common(&mut self) -> Common {
+        Common {
+            at_once: self.of(&[1, 2, 3]),
+            adaptive: self.below(3) == 0,
+            window: self.of(&[2, 10]),
+            probes: self.of(&[1, 2, 3]),
+        }
     }
 
     fn shedding(&mut self) -> Option<Shedding> {
@@ -199,6 +234,8 @@ impl Drawn {
             budget: draw.of(&[None, None, Some(1), Some(10), Some(100)]),
             morsel: draw.of(&[None, Some(1), Some(3), Some(7), Some(50)]),
             interruption: draw.interruption(items),
+            common: Draw(mix(seed ^ 0x636F_6D6D)).common(),
+            pauses: Draw(mix(seed ^ 0x7061_7573)).of(&[0.0, 0.0, 0.05, 0.4]),
         }
     }
 

@@ -4,6 +4,7 @@ pub mod args;
 mod disk;
 mod drawn;
 mod item;
+mod line;
 mod oracle;
 mod play;
 mod resume;

@@ -3,8 +3,9 @@
 use super::disk::{Buried, Checked, Commits, Disk, Shelf, Through, bury};
 use super::drawn::{Drawn, End, Failing, Interruption, KEYS, Order, Policy, Shedding, Stage, StageKind};
 use super::item::Item;
+use super::line::Line;
 use super::oracle::{Expected, Told, source_fails};
-use super::service::{Notes, Service};
+use super::service::{Notes, Pauses, Service};
 use anyhow::{Context, bail, ensure};
 use gristmill::prelude::*;
 use gristmill::testing::Simulation;
@@ -68,6 +69,9 @@ struct Making<'a> {
     simulation: &'a Simulation,
     kept: &'a Kept,
     checkpoint: Option<(Checkpoint, Commits)>,
+    /// Of each stage that has one.
+    lines: Vec<Option<Line>>,
+    pauses: Pauses,
 }
 
 /// Plays a seed twice: both must go the same way.
@@ -189,23 +193,27 @@ fn check_broken(drawn: &Drawn, error: &Error, expected: &Expected, kept: &Kept) 
 }
 
 /// The stage with its retry and its limits, if it has any.
-fn guarded<'env, In, Op>(stage: Pipeline<'env, In, Op>, failing: &Failing, service: &Arc<Service>) -> Joined<'env, Item>
+fn guarded<'env, In, Op>(
+    stage: Pipeline<'env, In, Op>,
+    failing: &Failing,
+    service: &Arc<Service>,
+    line: Option<&Line>,
+) -> Joined<'env, Item>
 where
     In: Send + 'env,
     Op: Guard<'env, In, Out = Item> + Last<'env, Failed = Item, Error = String>,
 {
-    let Some(limits) = failing.limits else {
+    let (Some(limits), Some(line)) = (failing.limits, line) else {
         return if failing.attempts == 1 { stage.boxed() } else { stage.retry(retry(failing)).boxed() };
     };
     let stage = stage
         .retry(retry(failing))
         .rate_limit(&RateLimit::per_second(limits.rate).burst(limits.burst))
-        .concurrency_limit(&ConcurrencyLimit::new(limits.at_once));
-    let breaker = Breaker::new().window(limits.window).open_for(Duration::from_millis(5));
+        .concurrency_limit(line.limit());
     if limits.falls_back {
-        stage.breaker_or(&breaker, service.fallback(&breaker)).boxed()
+        stage.breaker_or(line.breaker(), service.fallback()).boxed()
     } else {
-        stage.breaker(&breaker).boxed()
+        stage.breaker(line.breaker()).boxed()
     }
 }
 
@@ -221,12 +229,18 @@ pub(super) fn run(
     kept: &Kept,
     checkpoint: Option<(Checkpoint, Commits)>,
 ) -> Result<Report, Error> {
-    Making { drawn, simulation, kept, checkpoint }.run()
+    let lines = Line::all_of(drawn);
+    let pauses = Pauses::new(simulation, drawn.pauses);
+    let ran = Making { drawn, simulation, kept, checkpoint, lines: lines.clone(), pauses }.run();
+    for (line, notes) in lines.iter().zip(&kept.notes) {
+        line.iter().for_each(|line| line.check_after(drawn, notes));
+    }
+    ran
 }
 
 impl Making<'_> {
     fn run(self) -> Result<Report, Error> {
-        let mut pipeline = extract(self.drawn, self.simulation, &self.kept.shed);
+        let mut pipeline = extract(self.drawn, self.simulation, self.pauses.clone(), &self.kept.shed);
         for (at, stage) in self.drawn.stages.iter().enumerate() {
             pipeline = self.add(pipeline, at, stage);
         }
@@ -239,7 +253,8 @@ impl Making<'_> {
         match &self.drawn.end {
             End::Memory => self.simulation.run(pipeline.store(self.disk(&self.kept.stored, false))),
             End::Waiting(salt, failing) => {
-                let attempt = Service::new(*salt, failing.rates, &self.kept.notes[self.drawn.stages.len()]).calls();
+                let notes = &self.kept.notes[self.drawn.stages.len()];
+                let attempt = Service::new(*salt, failing.rates, notes, None, self.pauses.clone()).calls();
                 let store = Checked(self.disk(&self.kept.stored, true), move |item| attempt(item).map(drop));
                 let run = pipeline.store(store).on_error(self.policy(failing, self.drawn.stages.len()));
                 self.simulation.run(if failing.attempts > 1 { run.retry(retry(failing)) } else { run })
@@ -267,13 +282,13 @@ impl Making<'_> {
     fn add<'env>(&self, pipeline: Joined<'env, Item>, at: usize, stage: &Stage) -> Joined<'env, Item> {
         let salt = stage.salt;
         let slow = self.simulation.clone();
-        let (side, notes) = (&self.kept.sides[at], &self.kept.notes[at]);
+        let (side, notes, line) = (&self.kept.sides[at], &self.kept.notes[at], self.lines[at].as_ref());
         match &stage.kind {
             StageKind::Map => pipeline.map(move |item| item.changed(salt)).boxed(),
             &StageKind::Filter(out_of) => pipeline.filter(move |item| item.die(salt) >= out_of).boxed(),
             StageKind::TryMap(failing) => {
-                let service = Service::new(salt, failing.rates, notes);
-                guarded(pipeline.try_map(service.calls()).on_error(self.policy(failing, at)), failing, &service)
+                let service = Service::new(salt, failing.rates, notes, line, self.pauses.clone());
+                guarded(pipeline.try_map(service.calls()).on_error(self.policy(failing, at)), failing, &service, line)
             }
             StageKind::Expand => pipeline.flat_map(move |item| item.expanded(salt)).boxed(),
             &StageKind::Blocking(workers) => {
@@ -283,9 +298,10 @@ impl Making<'_> {
                     1 => Workers::new(workers).up_to(2 * workers),
                     _ => Workers::auto(1..=workers),
                 };
-                let control = workers.clone();
+                let (control, pauses) = (workers.clone(), self.pauses.clone());
                 let work = move |item: Item| {
                     slow.sleep(Duration::from_micros(slow.below(2_000) as u64));
+                    pauses.perhaps();
                     let changed = item.changed(salt);
                     control.set(1 + (salt as usize + slow.events() as usize) % 8);
                     changed
@@ -293,9 +309,9 @@ impl Making<'_> {
                 pipeline.map_blocking(workers, work).boxed()
             }
             StageKind::TryBlocking(workers, failing) => {
-                let service = Service::new(salt, failing.rates, notes);
+                let service = Service::new(salt, failing.rates, notes, line, self.pauses.clone());
                 let stage = pipeline.try_map_blocking(*workers, service.calls());
-                guarded(stage.on_error(self.policy(failing, at)), failing, &service)
+                guarded(stage.on_error(self.policy(failing, at)), failing, &service, line)
             }
             StageKind::State => pipeline
                 .map_init(
@@ -316,10 +332,11 @@ impl Making<'_> {
     }
 }
 
-fn extract<'env>(drawn: &Drawn, simulation: &Simulation, shed: &Shelf<Buried>) -> Joined<'env, Item> {
+fn extract<'env>(drawn: &Drawn, simulation: &Simulation, pauses: Pauses, shed: &Shelf<Buried>) -> Joined<'env, Item> {
     let (faults, simulation) = (drawn.clone(), simulation.clone());
     let items = (0..drawn.items).map(move |position| {
         let item = Item::new(position);
+        pauses.perhaps();
         if simulation.chance(0.02) {
             simulation.sleep(Duration::from_millis(simulation.below(50) as u64));
         }

@@ -5,6 +5,10 @@
 //! behind it. While they are told to wait until a time nobody is taken up before that time; while there is no place, nobody is
 //! before there is one. So what waits costs nothing until it can go on, however much of it there is.
 //!
+//! What the last one was told holds for the oldest, but for this: if the last one found no place, and the oldest had been told
+//! to wait until a time, the oldest asks at that time. It does not wait for a place, so nobody would let it go on, and those
+//! behind it stand behind it.
+//!
 //! A chain may have several operators that let items wait. Those that stand in line before the same operators are in the same
 //! line here.
 
@@ -56,7 +60,11 @@ impl<P: Parkable> Lot<P> {
 
     /// Whether there is anything in line that waits for a place, and not for a time.
     pub(crate) fn waits_for_place(&self) -> bool {
-        self.lines.iter().any(|line| !line.order.is_empty() && self.opens_at(line) == NEVER)
+        let is_full = |line: &Line| {
+            let mut told = self.ask_at.iter().enumerate().filter(|(at, _)| line.before & bit(*at as u32) != 0);
+            told.all(|(_, ask_at)| *ask_at == NEVER)
+        };
+        self.lines.iter().any(|line| !line.order.is_empty() && is_full(line))
     }
 
     pub(crate) fn park(&mut self, what: P) {
@@ -124,7 +132,19 @@ impl<P: Parkable> Lot<P> {
 
     fn opens_at(&self, line: &Line) -> u64 {
         let times = self.ask_at.iter().enumerate().filter(|(operator, _)| line.before & bit(*operator as u32) != 0);
-        times.map(|(_, ask_at)| *ask_at).min().unwrap_or(NEVER)
+        match times.map(|(_, ask_at)| *ask_at).min() {
+            None | Some(NEVER) => self.first_asks_at(line),
+            Some(time) => time,
+        }
+    }
+
+    /// When the first in a line was told to ask again itself.
+    fn first_asks_at(&self, line: &Line) -> u64 {
+        let mut first = NEVER;
+        if let Some(what) = line.order.first().and_then(|(_, space)| self.spaces.get(space)) {
+            what.waiting().each_line(0, &mut |_, ask_at| first = first.min(ask_at));
+        }
+        first
     }
 }
 
@@ -215,6 +235,22 @@ mod tests {
         assert!(!lot.is_due(NEVER - 1, |_| false) && lot.due() == NEVER);
         assert_eq!(lot.take(0, |_| true).map(|thing| thing.0), Some(1));
         assert!(!lot.is_empty());
+    }
+
+    #[test]
+    fn who_waits_for_a_time_before_others_that_wait_for_a_place_asks_at_that_time() {
+        let mut lot = Lot::new();
+        lot.park(in_line(1, 100));
+        lot.park(in_line(2, NEVER));
+        // No place that is given back lets the first one go on, as it does not wait for one.
+        assert_eq!((lot.waits_for_place(), lot.due(), lot.is_due(99, |_| false)), (true, 100, false));
+        assert_eq!(lot.take(100, |_| false).map(|thing| thing.0), Some(1));
+        assert_eq!((lot.due(), lot.take(NEVER - 1, |_| false)), (NEVER, None));
+        // An older one that finds no place says nothing about when the next one asks.
+        lot.park(in_line(3, 200));
+        lot.park(in_line(0, NEVER));
+        assert_eq!([0; 2].map(|_| lot.take(100, |_| true).map(|thing| thing.0)), [Some(0), Some(2)]);
+        assert_eq!((lot.due(), lot.take(200, |_| false).map(|thing| thing.0)), (200, Some(3)));
     }
 
     #[test]

@@ -46,6 +46,7 @@ mod models;
 mod morsel;
 mod pace;
 mod plan;
+mod relay;
 mod segment;
 mod serial;
 mod shared;

@@ -7,11 +7,16 @@
 //! Workers are awake by the same word that the threaded driver uses ([`super::crew`]): a wake-up that is missing leaves
 //! the simulation with nobody to ask, and is found as a run that does not end.
 //!
+//! A function of the user's may say where it is left in the middle of a call, so that calls overlap as they do on threads of
+//! their own, and hold what they were let in with meanwhile: [`Relay`]. There may then be several stacks with steps that are
+//! not done, each on a thread of its own; still one at a time goes on.
+//!
 //! What it does not try: interleavings inside a critical section or between two atomic operations. Those are the
 //! models' ([`super::models`]).
 
 use super::crew::Crew;
 use super::plan::{DeadEnd, Step};
+use super::relay::{Place, Relay, Whose};
 use super::shared::Shared;
 use super::task::{OwnThread, Turned};
 use super::{Driver, Engine, Hands, Threads};
@@ -45,6 +50,7 @@ pub(crate) struct Script {
     run: Mutex<Option<Arc<Shared>>>,
     /// Virtual nanoseconds that closures slept and the clock has not been moved by.
     slept: AtomicU64,
+    relay: Relay,
 }
 
 impl std::fmt::Debug for Script {
@@ -67,6 +73,7 @@ impl Script {
             crashed: AtomicBool::new(false),
             run: Mutex::new(None),
             slept: AtomicU64::new(0),
+            relay: Relay::default(),
         }
     }
 
@@ -80,6 +87,11 @@ impl Script {
 
     pub(crate) fn sleep(&self, nanos: u64) {
         self.slept.fetch_add(nanos, Relaxed);
+    }
+
+    /// Lets others go on in the middle of a function that a step or a task calls.
+    pub(crate) fn pause(&self) {
+        self.relay.pause();
     }
 
     /// Events so far, and a hash of them.
@@ -121,8 +133,9 @@ struct Slot<'env> {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Workers in the middle of a step.
+    /// Events that are under way, and how many of them are steps of workers.
     inside: usize,
+    working: usize,
     /// When something was done last.
     progress_at: u64,
     /// Looks in vain since.
@@ -135,6 +148,8 @@ enum Event {
     Worker,
     Task(usize),
     Tick,
+    /// A function goes on that has paused.
+    GoesOn(usize),
 }
 
 impl<'env> Simulator<'env> {
@@ -153,41 +168,100 @@ impl<'env> Simulator<'env> {
         }
     }
 
-    /// Lets one event happen.
+    /// Plays until the run is over. Others play as well while a function is paused.
+    fn play<'scope>(
+        &'scope self,
+        driver: Driver<'scope, 'env>,
+        threads: &'scope std::thread::Scope<'scope, '_>,
+        whose: Whose,
+    ) {
+        let relay = &self.script.relay;
+        let _playing = relay.enter();
+        loop {
+            let paused = relay.paused();
+            if !driver.shared().is_over() {
+                if let Some(place) = relay.wanted() {
+                    self.start(place, driver, threads);
+                }
+                match self.draw(paused, driver) {
+                    Some(Event::GoesOn(which)) if !relay.let_go_on(which, whose) => return,
+                    Some(Event::GoesOn(_)) | None => {}
+                    Some(event) => self.happen(event, driver),
+                }
+            } else if paused == 0 {
+                return relay.end(whose);
+            } else if !relay.let_go_on(paused - 1, whose) {
+                return;
+            }
+        }
+    }
+
+    /// Starts a thread that stands by.
+    fn start<'scope>(
+        &'scope self,
+        place: Place,
+        driver: Driver<'scope, 'env>,
+        threads: &'scope std::thread::Scope<'scope, '_>,
+    ) {
+        let body = move || {
+            if place.wait() {
+                self.play(driver, threads, Whose::Relay);
+            }
+        };
+        if std::thread::Builder::new().spawn_scoped(threads, body).is_err() {
+            // Functions do not pause then.
+            self.script.relay.not_started();
+        }
+    }
+
+    /// Lets one event happen, in the middle of another.
     fn one(&self, driver: Driver<'_, 'env>) {
-        let events = self.possible(&driver.shared().crew);
+        // None that has paused goes on: what is below on this stack would wait for it.
+        if let Some(event) = self.draw(0, driver) {
+            self.happen(event, driver);
+        }
+    }
+
+    /// What happens next; nothing if the run crashes instead.
+    fn draw(&self, paused: usize, driver: Driver<'_, 'env>) -> Option<Event> {
+        let events = self.possible(&driver.shared().crew, paused);
         let event = events[self.script.below(events.len())];
         let number = self.script.note(match event {
             Event::Worker => 1,
             Event::Tick => 2,
-            Event::Task(at) => 3 + at as u64,
+            Event::Task(at) => 3 + 2 * at as u64,
+            Event::GoesOn(which) => 4 + 2 * which as u64,
         });
         if number >= self.script.crash_at.load(Relaxed) {
             self.script.crash();
         }
-        if self.script.has_crashed() {
-            return;
+        if number > MOST_EVENTS {
+            driver.abort(Error::new(ErrorKind::Hangs { event: number }));
         }
-        let worked = self.happen(event, driver);
-        self.pass_time(worked, number, driver);
+        (!self.script.has_crashed()).then_some(event)
     }
 
     /// Workers that are awake and not in a step, and tasks that do not have their turn.
-    fn possible(&self, crew: &Crew) -> Vec<Event> {
+    fn possible(&self, crew: &Crew, paused: usize) -> Vec<Event> {
         let mut events = vec![Event::Tick];
-        let free = crew.active().saturating_sub(self.state.lock().inside);
+        let free = crew.active().saturating_sub(self.state.lock().working);
         events.extend(std::iter::repeat_n(Event::Worker, 3 * free));
         let tasks = self.tasks.lock();
         let ready = tasks.iter().enumerate().filter(|(_, slot)| slot.thread.is_some() && !slot.ended);
         events.extend(ready.map(|(at, _)| Event::Task(at)));
+        events.extend((0..paused).map(Event::GoesOn));
         events
     }
 
-    fn happen(&self, event: Event, driver: Driver<'_, 'env>) -> bool {
-        self.state.lock().inside += 1;
+    fn happen(&self, event: Event, driver: Driver<'_, 'env>) {
+        let working = usize::from(matches!(event, Event::Worker));
+        let mut state = self.state.lock();
+        (state.inside, state.working) = (state.inside + 1, state.working + working);
+        drop(state);
         let worked = match event {
             Event::Worker => worker(driver),
             Event::Task(at) => self.task(at, driver),
+            Event::GoesOn(_) => false,
             Event::Tick => {
                 if driver.shared().take_tick() {
                     driver.engine.tick(driver);
@@ -197,8 +271,10 @@ impl<'env> Simulator<'env> {
                 false
             }
         };
-        self.state.lock().inside -= 1;
-        worked
+        let mut state = self.state.lock();
+        (state.inside, state.working) = (state.inside - 1, state.working - working);
+        drop(state);
+        self.pass_time(worked, driver);
     }
 
     /// One turn of a task.
@@ -211,7 +287,7 @@ impl<'env> Simulator<'env> {
     }
 
     /// Moves the clock on: by what closures slept; and when nobody finds anything to do, until somebody does.
-    fn pass_time(&self, worked: bool, number: u64, driver: Driver<'_, 'env>) {
+    fn pass_time(&self, worked: bool, driver: Driver<'_, 'env>) {
         let shared = driver.shared();
         shared.clock.advance(self.script.slept.swap(0, Relaxed));
         let tasks = self.tasks.lock().len();
@@ -225,8 +301,8 @@ impl<'env> Simulator<'env> {
         let stands_still = shared.now().saturating_sub(state.progress_at) > HANG;
         drop(state);
         shared.clock.advance(wait as u64);
-        if stands_still || number > MOST_EVENTS {
-            driver.abort(Error::new(ErrorKind::Hangs { event: number }));
+        if stands_still {
+            driver.abort(Error::new(ErrorKind::Hangs { event: self.script.trace().0 }));
         }
     }
 }
@@ -258,9 +334,7 @@ impl<'env> Engine<'env> {
         let driver = Driver { hands: Hands::Simulated(&simulator), engine: self, is_worker: false };
         *script.run.lock() = Some(Arc::clone(&self.shared));
         (0..self.shared.crew.max()).for_each(|_| driver.notify());
-        while !self.shared.is_over() {
-            simulator.one(driver);
-        }
+        std::thread::scope(|threads| simulator.play(driver, threads, Whose::Caller));
         if !script.has_crashed() {
             self.finish_simulated(&simulator, tasks, &queues, driver);
         }

@@ -970,8 +970,9 @@ impl<'env, In: Send + 'env, Op: Guard<'env, In>> Pipeline<'env, In, Op> {
     /// [`retry`](Pipeline::retry) and [`on_error`](Pipeline::on_error) decide, with
     /// [`Cause::TimedOut`](crate::Cause::TimedOut).
     ///
-    /// Nothing can end a function from outside. It goes on as long as it likes; [`attempt`](crate::attempt) tells it how long it
-    /// should, for the timeouts of what it calls.
+    /// Nothing can end a function from outside. It goes on as long as it likes, and the item fails when it returns, not at the
+    /// deadline; [`attempt`](crate::attempt) tells it how long it should, for the timeouts of what it calls. A
+    /// [watchdog](Pipeline::watchdog) says meanwhile that it takes too long.
     pub fn deadline(self, limit: Duration) -> Pipeline<'env, In, <Op as Guard<'env, In>>::Guarded> {
         self.guarded(|policy| policy.guards.deadline = Some(limit))
     }

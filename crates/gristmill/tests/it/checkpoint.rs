@@ -2,7 +2,8 @@
 
 use crate::support::{assert_balanced, hash, pool, within};
 use gristmill::prelude::*;
-use gristmill::{BadProgress, BoxError, Checkpoint, Mark, Progress, Receipt};
+use gristmill::testing::Simulation;
+use gristmill::{BadProgress, BoxError, Checkpoint, Mark, Progress, Receipt, store};
 use proptest::prelude::*;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -947,4 +948,54 @@ fn a_failure_or_a_panic_anywhere_ends_the_run_and_the_next_one_goes_on() {
             assert!(bench.ledger.rows.iter().copied().eq((0..400).filter(|number| number % 97 != 13)), "{spot:?}");
         }
     });
+}
+
+/// What an end must hold that cannot go back: all that it had, and then what comes from where the next run goes on.
+fn came_again(end: &[u64], had: usize, from: u64, items: u64) -> u64 {
+    let had = had as u64;
+    assert!(from <= had, "nothing from before the checkpoint is missing: it is at {from}, and there were {had}");
+    assert!(end.iter().copied().eq((0..had).chain(from..items)), "from {from}, after {had}: {end:?}");
+    had - from
+}
+
+#[test]
+fn what_comes_again_at_several_ends_is_within_the_bound() {
+    const ITEMS: u64 = 120;
+    let (window, morsel) = (3, 4);
+    let in_flight = (window * morsel) as u64;
+    let mut most = 0;
+    // Few, as each syncs its checkpoints.
+    for seed in 0..40 {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("ends.checkpoint");
+        // One end stores as it is handed something, the others on threads of their own.
+        let (mut memory, mut side, mut other) = (Vec::new(), Vec::new(), Vec::new());
+        let run = |simulation: &Simulation, ends: [&mut Vec<u64>; 3]| {
+            let [memory, side, other] = ends;
+            let pipeline = Pipeline::extract(0..ITEMS)
+                .ordered()
+                .broadcast(|copies| copies.store(store::from_fn(|item| Ok::<_, String>(side.push(item)))))
+                .broadcast(|copies| copies.store(store::from_fn(|item| Ok::<_, String>(other.push(item)))))
+                .map(|item| item)
+                .window(window)
+                .morsel_items(morsel)
+                .checkpoint(Checkpoint::file(&path).every(Duration::ZERO));
+            simulation.run(pipeline.store(memory))
+        };
+        let simulation = Simulation::new(seed);
+        let dies_at = simulation.below(400) as u64;
+        match run(&simulation.crash_at(dies_at), [&mut memory, &mut side, &mut other]) {
+            Ok(_) => continue,
+            Err(error) => assert!(error.is_crash(), "seed {seed}: {error}"),
+        }
+        let had = [memory.len(), side.len(), other.len()];
+        let report = run(&Simulation::new(seed + 1_000_000), [&mut memory, &mut side, &mut other]).unwrap();
+        let from = report.resumed_at.unwrap_or(0);
+        for (end, had) in [&memory, &side, &other].into_iter().zip(had) {
+            let again = came_again(end, had, from, ITEMS);
+            assert!(again <= 3 * in_flight, "seed {seed}: {again} came again, of {in_flight} in flight");
+            most = most.max(again);
+        }
+    }
+    assert!(most > in_flight, "nobody was far ahead: {most}");
 }

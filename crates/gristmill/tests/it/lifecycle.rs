@@ -4,6 +4,7 @@ use crate::support::{assert_balanced, pool, within};
 use gristmill::prelude::*;
 use gristmill::{Monitor, Stalled, Watchdog, source, store};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -98,6 +99,48 @@ fn the_watchdog_names_the_stage_and_the_item_that_take_too_long() {
         };
         assert_eq!((named("slow", 7), named("store", 11)), (1, 1), "{said:?}");
         assert!(said.iter().all(|stall| stall.report.totals().extracted > 0));
+    });
+}
+
+#[test]
+fn a_call_past_its_deadline_is_waited_for_and_the_watchdog_names_it_meanwhile() {
+    within("deadline and watchdog", || {
+        let (passed, others) = crossbeam_channel::unbounded();
+        let (bark, barked) = crossbeam_channel::unbounded();
+        let returned = AtomicBool::new(false);
+        let (mut letters, limit) = (Vec::new(), Duration::from_millis(30));
+        let keep = OnError::dead_letter(store::from_fn(|letter: DeadLetter<u64, _>| {
+            letters.push((letter.item, letter.cause, returned.load(Ordering::SeqCst)));
+            Ok::<_, String>(())
+        }));
+        let report = Pipeline::extract(0..20u64)
+            .morsel_items(1)
+            .watchdog(Watchdog::after(limit, move |stall| {
+                if matches!(&stall.what, Stalled::Stage { stage, first: 3, .. } if stage == "slow") {
+                    bark.send(()).unwrap();
+                }
+            }))
+            .map_blocking(2, |item| {
+                if item == 3 {
+                    // Long past its deadline: others have passed since, and the watchdog has named it.
+                    (0..5).for_each(|_| others.recv().unwrap());
+                    barked.recv().unwrap();
+                    returned.store(true, Ordering::SeqCst);
+                } else {
+                    passed.send(()).unwrap();
+                }
+                item
+            })
+            .named("slow")
+            .deadline(Duration::from_millis(10))
+            .on_error(keep)
+            .count()
+            .run()
+            .unwrap();
+        assert_balanced(&report);
+        // Others may be late as well, on a machine that is busy.
+        let of_three: Vec<_> = letters.into_iter().filter(|(item, ..)| *item == Some(3)).collect();
+        assert_eq!(of_three, [(Some(3), Cause::TimedOut(Duration::from_millis(10)), true)]);
     });
 }
 

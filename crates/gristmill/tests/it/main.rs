@@ -24,6 +24,7 @@ mod retry;
 mod settings;
 mod shapes;
 mod shed;
+mod simulation;
 mod state;
 mod stop;
 mod support;
