@@ -972,10 +972,14 @@ fn what_comes_again_at_several_ends_is_within_the_bound() {
         let (mut memory, mut side, mut other) = (Vec::new(), Vec::new(), Vec::new());
         let run = |simulation: &Simulation, ends: [&mut Vec<u64>; 3]| {
             let [memory, side, other] = ends;
+            let keep = |end: &mut Vec<u64>, item| -> Result<(), String> {
+                end.push(item);
+                Ok(())
+            };
             let pipeline = Pipeline::extract(0..ITEMS)
                 .ordered()
-                .broadcast(|copies| copies.store(store::from_fn(|item| Ok::<_, String>(side.push(item)))))
-                .broadcast(|copies| copies.store(store::from_fn(|item| Ok::<_, String>(other.push(item)))))
+                .broadcast(|copies| copies.store(store::from_fn(|item| keep(side, item))))
+                .broadcast(|copies| copies.store(store::from_fn(|item| keep(other, item))))
                 .map(|item| item)
                 .window(window)
                 .morsel_items(morsel)
