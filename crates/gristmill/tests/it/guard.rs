@@ -58,6 +58,23 @@ fn a_file_truncated_under_a_run_costs_the_items_that_are_gone() {
 }
 
 #[test]
+fn what_lies_before_the_end_of_a_truncated_file_is_intact() {
+    let file = file_of_lines();
+    // SAFETY: nobody writes to the temporary file; it only gets shorter.
+    let chunks = unsafe { Chunks::map_guarded(file.path()) }.unwrap();
+    let chunks: Vec<Chunk> = source_items(chunks.target(Bytes::kib(64)).lines()).collect();
+    let left = LINE.len() * LINES / 2;
+    shorten(file.path(), left);
+    let counted: Vec<_> = chunks.iter().map(|chunk| count(chunk).ok()).collect();
+    for (chunk, lines) in chunks.iter().zip(counted) {
+        let is_there = chunk.offset() as usize + chunk.len() <= left;
+        assert_eq!(lines, is_there.then(|| chunk.len() / LINE.len()), "at {}", chunk.offset());
+        // Also when all that is gone has been touched.
+        assert_eq!(chunk.check_intact().is_ok(), is_there, "at {}", chunk.offset());
+    }
+}
+
+#[test]
 fn a_file_that_stays_is_intact_and_one_that_grows_too() {
     let file = file_of_lines();
     for _ in 0..2 {

@@ -137,3 +137,17 @@ fn latency_is_measured_from_the_source() {
     let [p50, p95, p99] = report.stage("collect").unwrap().latency;
     assert!(p50 >= Duration::from_millis(3) && p50 <= p95 && p95 <= p99, "{report}");
 }
+
+#[test]
+fn no_stage_spends_more_time_than_its_workers_had() {
+    let pool = pool(2);
+    let double = |item: u64| item * 2;
+    let pipeline = Pipeline::extract(source::waiting(0..3_000)).pool(&pool).map(double).map_blocking(2, double);
+    let report = pipeline.store(store::from_fn(|_| Ok::<(), String>(()))).run().unwrap();
+    for stage in &report.stages {
+        let had = report.elapsed * stage.most_workers as u32;
+        for (time, what) in [(stage.busy, "busy"), (stage.blocked, "blocked"), (stage.starved, "starved")] {
+            assert!(time <= had, "`{}` was {what} for {time:?} of {had:?}", stage.name);
+        }
+    }
+}
