@@ -1,4 +1,4 @@
-//! Files in memory: the only unsafe code of the crate.
+//! Files in memory: the one place where they are mapped. What that asks for is handed on, by `read`, to whoever chose it.
 
 use memmap2::MmapOptions;
 use std::fs::File;
