@@ -78,8 +78,7 @@ library!(new);
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let wanted = arguments.next().unwrap_or_default();
-    let rounds = arguments.next().map_or(21, |rounds| rounds.parse().expect("ROUNDS is a number"));
-    println!("nanoseconds an item; the last column is the median of the ratios of {rounds} rounds");
+    let rounds = arguments.next().map_or(5, |rounds| rounds.parse().expect("ROUNDS is a number"));
     for case in CASES.into_iter().filter(|(kind, ..)| kind.contains(&wanted)) {
         for workers in [1, 2] {
             compare(case, workers, rounds);
@@ -109,7 +108,7 @@ fn compare(case: Case, workers: usize, rounds: usize) {
         .collect();
     let [before, now] = [0, 1].map(|which| median(pairs.iter().map(|pair| pair[which])));
     let ratio = median(pairs.iter().map(|[before, now]| now / before));
-    println!("{kind:9} {blocks:3} blocks, w{workers}: {before:9.2} -> {now:9.2}  {:+.1} %", (ratio - 1.0) * 100.0);
+    println!("{kind} {blocks} blocks, w{workers}\t{before}\t{now}\t{}", (ratio - 1.0) * 100.0);
 }
 
 /// Nanoseconds an item, and what came out.

@@ -289,8 +289,8 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "retry: a tick calls nobody when something is due",
         file: "engine/segment.rs",
-        from: "            if is_due {\n                driver.notify();",
-        to: "            if is_due {\n                let _ = driver;",
+        from: "        if is_due {\n            driver.notify();",
+        to: "        if is_due {\n            let _ = driver;",
         caught_by: CaughtBy::Model("put_aside"),
     },
     Plant {

@@ -263,14 +263,22 @@ impl<'env, T, E> Policy<'env, T, E> {
         }
     }
 
-    /// Puts a copy of the item into `kept` for the case that it fails, if the policy wants one.
+    /// Puts a copy of the item into `kept` for the case that it fails, if the policy wants one. The item is moved in and out:
+    /// borrowed, it would have to be put into memory where nobody wants a copy, too.
     #[inline]
-    pub(crate) fn keep(&self, kept: &mut Option<T>, item: &T) {
-        if let Mode::DeadLetter { keep, .. } = &self.on_error.mode {
-            // Should the copying panic, there must not be the copy of another.
-            *kept = None;
-            *kept = Some(keep(item));
+    pub(crate) fn keep(&self, kept: &mut Option<T>, item: T) -> T {
+        match &self.on_error.mode {
+            Mode::DeadLetter { .. } => self.keep_copy(kept, item),
+            _ => item,
         }
+    }
+
+    #[inline(never)]
+    fn keep_copy(&self, kept: &mut Option<T>, item: T) -> T {
+        // Should the copying panic, there must not be the copy of another.
+        *kept = None;
+        *kept = self.copy(&item);
+        item
     }
 
     /// The same for an attempt that another may follow.

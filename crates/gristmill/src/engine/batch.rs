@@ -94,6 +94,9 @@ impl<'env, T: Send> Batcher<'env, T> {
         }
         if self.open.items.is_empty() {
             (self.open.position, self.open.born, self.open.opened) = (position, born, self.shared.now());
+            if self.limits.age.is_some() {
+                self.shared.hurry();
+            }
         }
         self.open.items.push(item);
         self.open.bytes = self.open.bytes.saturating_add(bytes);
@@ -193,6 +196,10 @@ impl<'env, T: Send> Consumer<'env, T> for Batcher<'env, T> {
         if (overdue || which == LetGo::All) && !self.shared.is_stopped() {
             self.send_open(driver);
         }
+    }
+
+    fn is_ageing(&self) -> bool {
+        self.limits.age.is_some() && !self.open.items.is_empty()
     }
 }
 

@@ -515,6 +515,23 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
         self.finish_if_done(driver);
     }
 
+    /// Wakes a thread if something parked is due; says whether anything is parked.
+    fn look_after_parked(&self) -> bool {
+        let state = self.state.lock();
+        let is_waiting = !state.parked.is_empty();
+        if self.shared.watch.is_some() && is_waiting && state.parked.waits_for_place() {
+            // Others have it, perhaps in another run: this stage is not stuck.
+            self.shared.expect(self.shared.now());
+        }
+        let is_due = is_waiting && state.is_due(self);
+        drop(state);
+        if is_due {
+            // Who takes up the first wakes another if there is more.
+            self.bell.ring(1);
+        }
+        is_waiting
+    }
+
     /// Lets the tuner look, and calls those that rest if they are wanted again.
     fn look_after_threads(&self) {
         let Some(mut control) = self.control.try_lock() else { return };
@@ -613,21 +630,10 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for BlockingNode<
         Step::Nothing
     }
 
-    fn tick(&self, _: Driver<'_, 'env>) {
-        if Op::DEFERS {
-            let state = self.state.lock();
-            if state.parked.waits_for_place() {
-                // Others have it, perhaps in another run: this stage is not stuck.
-                self.shared.expect(self.shared.now());
-            }
-            let is_due = state.is_due(self);
-            drop(state);
-            if is_due {
-                // Who takes up the first wakes another if there is more.
-                self.bell.ring(1);
-            }
-        }
+    fn tick(&self, _: Driver<'_, 'env>) -> bool {
+        let is_waiting = Op::DEFERS && self.look_after_parked();
         self.look_after_threads();
+        is_waiting || self.workers.bounds().is_some()
     }
 
     fn wake(&self) {

@@ -241,13 +241,14 @@ impl<S: Source + Send> Feed<Yield<S>> for Inline<'_, S> {
 
 impl<S: Source> Inline<'_, S> {
     fn fill_flat(&mut self, items: &mut Vec<Yield<S>>, want: usize, shared: &Shared) {
+        if self.rest.ended {
+            return;
+        }
         let tick = shared.ticks.load(Relaxed);
         items.reserve(want.min(1 << 16));
-        while items.len() < want && !self.rest.ended {
-            match self.source.pull() {
-                Some(item) => items.push(item),
-                None => self.rest.exhaust(),
-            }
+        while items.len() < want {
+            let Some(item) = self.source.pull() else { return self.rest.exhaust() };
+            items.push(item);
             // A source that turns out to trickle must not make its items wait for company.
             if shared.ticks.load(Relaxed) != tick {
                 return;
@@ -621,12 +622,13 @@ impl<T> Intake<T> {
         drop(gate.adopt(None, charge, bytes));
     }
 
-    /// Says for how many items there is room. If for none, waits until the intake is half empty, or `patience` is at an end:
-    /// to be woken for each item that is taken would cost more than a cheap one.
+    /// Says for how many items there is room. If for none, waits until the intake is half empty, as to be woken for each
+    /// item that is taken would cost more than a cheap one; or only until there is some room, if a morsel is dear; or until
+    /// `patience` is at an end.
     pub(super) fn wait_for_room(&self, most: usize, shared: &Shared, patience: Duration) -> usize {
         let mut laid = self.state.lock();
         if laid.items.len() >= most && !shared.is_stopped() {
-            laid.wake_at = Some(most / 2);
+            laid.wake_at = Some(if shared.pace.is_dear() { most.saturating_sub(1) } else { most / 2 });
             self.room.wait_for(&mut laid, patience);
             laid.wake_at = None;
         }
@@ -722,9 +724,11 @@ impl<T: Send> Feed<T> for IntakeFeed<T> {
     }
 }
 
-/// How many items an intake holds before the source waits: when it is woken, there is still a morsel for each worker.
+/// How many items an intake holds before the source waits: when it is woken, there is still a morsel for each worker. While
+/// all cores are busy with dear morsels the system may keep the source waiting for longer than one of them takes.
 fn most(shared: &Shared) -> usize {
-    shared.pace.last().saturating_mul(2 * shared.crew.max())
+    let morsels = if shared.pace.is_dear() { 3 } else { 2 };
+    shared.pace.last().saturating_mul(morsels * shared.crew.max())
 }
 
 /// Weight and charge of several items.

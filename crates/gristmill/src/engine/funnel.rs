@@ -17,8 +17,8 @@
 //! longer than many a morsel did, so a worker hands in *quietly*:
 //!
 //! 4. [`Funnel::offer_quietly`] puts a morsel in place and wakes the owner only if several wait. Otherwise it leaves a note.
-//! 5. [`Funnel::announce`] wakes the owner if there is a note, and takes it away. A worker that finds nothing to do calls it
-//!    before it rests, and so does every tick, for those that are busy for long.
+//! 5. [`Funnel::announce`] wakes the owner if there is a note, and takes it away. A worker calls it after a step that took
+//!    long, and before it rests; and so does every tick, for those that are in the middle of such a step.
 //!
 //! # Invariants
 //!
@@ -146,12 +146,13 @@ impl<T: Sequenced> Funnel<T> {
         }
     }
 
-    /// Wakes the owner if something waits that was handed in quietly.
-    pub(crate) fn announce(&self) {
+    /// Wakes the owner if something waits that was handed in quietly; says whether there was.
+    pub(crate) fn announce(&self) -> bool {
         let noted = std::mem::take(&mut self.state.lock().note);
         if noted {
             self.arrival.notify_all();
         }
+        noted
     }
 
     /// Nothing more will be offered. When it returns true, the caller has the turn.
@@ -384,8 +385,8 @@ mod tests {
         assert!(!is_noted(), "it cannot go before the first");
         funnel.offer_quietly(Numbered(0));
         assert!(is_noted());
-        funnel.announce();
-        assert!(!is_noted());
+        assert!(funnel.announce() && !is_noted());
+        assert!(!funnel.announce(), "there is none any more");
         (2..9).for_each(|seq| {
             funnel.offer_quietly(Numbered(seq));
             assert_eq!(is_noted(), seq < 7, "{seq}");

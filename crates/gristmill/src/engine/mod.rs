@@ -73,7 +73,7 @@ pub(crate) use fork::{Copies, Fork, Forks, Splits};
 pub(crate) use funnel::{Funnel, Order, Turn};
 pub(crate) use merge::MergeInlet;
 pub(crate) use morsel::{Draining, Morsel};
-pub(crate) use plan::{AnyInlet, Node, Step};
+pub(crate) use plan::{AnyInlet, Node, Quiet, Step};
 pub(crate) use segment::{Segment, SegmentLayout};
 pub(crate) use serial::{Consumer, Outlet, Serial, StoreThread};
 pub(crate) use shared::Shared;
@@ -135,8 +135,10 @@ impl<T> std::fmt::Debug for Head<'_, T> {
 
 /// A worker looks after others on its pool this often.
 const TIME_SLICE: Duration = Duration::from_millis(2);
-/// While the workers tick, the caller of `run` sleeps through so many ticks at most.
+/// While the workers tick, or nothing waits for a time, the caller of `run` sleeps through so many ticks at most.
 const TICKS_SLEPT: u32 = 4;
+/// After a step of so many nanoseconds a worker announces what it has handed in: to wake a thread costs a fiftieth of it at most.
+const LONG_STEP: u64 = 250_000;
 /// How often a worker looks again while somebody fills a morsel, before it goes home: for about as long as it takes to fill
 /// the largest.
 const BUSY_LOOKS: u32 = 64;
@@ -146,6 +148,8 @@ pub(crate) struct Engine<'env> {
     shared: Arc<Shared>,
     /// From the end to the source.
     nodes: Vec<Arc<dyn Node<'env> + 'env>>,
+    /// Those among them whose threads are woken late.
+    quiet: Vec<Arc<dyn Quiet + 'env>>,
     watchdog: Option<Watchdog<'env>>,
 }
 
@@ -153,13 +157,12 @@ pub(crate) struct Engine<'env> {
 pub struct Driver<'a, 'env> {
     hands: Hands<'a, 'env>,
     engine: &'a Arc<Engine<'env>>,
-    is_worker: bool,
 }
 
 /// Who does the work.
 enum Hands<'a, 'env> {
-    /// Workers on the pool, and threads.
-    Pool(&'a rayon::Scope<'env>),
+    /// A worker on the pool, or a thread.
+    Pool { scope: &'a rayon::Scope<'env>, is_worker: bool },
     /// One thread that plays them all.
     Simulated(&'a Simulator<'env>),
     /// Threads of a model; how many workers this one is still to start.
@@ -192,7 +195,7 @@ impl std::fmt::Debug for Driver<'_, '_> {
 impl<'env> Driver<'_, 'env> {
     /// Whether the caller looks for work again before it rests, and then announces what it has handed in.
     fn looks_again(&self) -> bool {
-        self.is_worker
+        matches!(self.hands, Hands::Pool { is_worker: true, .. })
     }
 
     /// A place where a thread may lose its core: in a simulation others go on here. Not to be called under a lock.
@@ -213,7 +216,7 @@ impl<'env> Driver<'_, 'env> {
             return;
         }
         match self.hands {
-            Hands::Pool(scope) => {
+            Hands::Pool { scope, .. } => {
                 let engine = Arc::clone(self.engine);
                 scope.spawn(move |scope| work(&engine, scope));
             }
@@ -305,9 +308,8 @@ fn breathe() {
 fn work<'env>(engine: &Arc<Engine<'env>>, scope: &rayon::Scope<'env>) {
     let below = BELOW.get();
     let breathed = BREATHED.replace(Some(Instant::now()));
-    if with_below(Below::Item, || work_until_idle(Driver { hands: Hands::Pool(scope), engine, is_worker: true }, below))
-        == Life::GoesOn
-    {
+    let driver = Driver { hands: Hands::Pool { scope, is_worker: true }, engine };
+    if with_below(Below::Item, || work_until_idle(driver, below)) == Life::GoesOn {
         let engine = Arc::clone(engine);
         scope.spawn(move |scope| work(&engine, scope));
     }
@@ -327,6 +329,7 @@ fn work_until_idle(driver: Driver<'_, '_>, below: Below) -> Life {
     let engine = driver.engine;
     let crew = &engine.shared.crew;
     let began = Instant::now();
+    let mut stepped = engine.shared.now();
     let mut looks = 0;
     loop {
         let seen = crew.seen();
@@ -337,7 +340,11 @@ fn work_until_idle(driver: Driver<'_, '_>, below: Below) -> Life {
         match engine.step(driver) {
             Step::Done => {
                 looks = 0;
-                if engine.shared.take_tick() {
+                let now = engine.shared.now();
+                if now.saturating_sub(std::mem::replace(&mut stepped, now)) > LONG_STEP {
+                    engine.announce();
+                }
+                if engine.shared.take_tick_at(now) {
                     engine.tick(driver);
                 }
                 match below {
@@ -372,15 +379,17 @@ impl<'env> Engine<'env> {
                     Step::Nothing => {}
                 }
             }
-            self.nodes.iter().for_each(|node| node.announce());
             best
         });
+        if step != Some(Step::Done) {
+            self.announce();
+        }
         driver.settle();
         step.unwrap_or(Step::Done)
     }
 
     fn run(self: &Arc<Self>, scope: &rayon::Scope<'env>, threads: Threads<'env>, in_pool: bool) {
-        let driver = Driver { hands: Hands::Pool(scope), engine: self, is_worker: false };
+        let driver = Driver { hands: Hands::Pool { scope, is_worker: false }, engine: self };
         std::thread::scope(|own_threads| {
             let queues: Vec<_> = threads.dead.iter().map(|(queue, _)| Arc::clone(queue)).collect();
             let dead: Vec<_> =
@@ -427,22 +436,21 @@ impl<'env> Engine<'env> {
     }
 
     /// Looks after the run until it is over. Each look takes a core from a worker, so while the workers find the time to
-    /// tick themselves it comes more and more seldom.
+    /// tick themselves, or nothing waits for a time, it comes more and more seldom, until somebody hurries.
     fn watch(&self, driver: Driver<'_, 'env>, in_pool: bool, mut start_wanted: impl FnMut()) {
         let interval = self.shared.tick_interval();
         let mut patience = interval;
         let mut ticks = self.shared.ticks.load(Relaxed);
         while !self.wait(patience, in_pool) {
             start_wanted();
-            if self.shared.take_tick() {
-                self.tick(driver);
-                patience = interval;
+            let is_awaited = if self.shared.take_tick() {
+                self.tick(driver)
             } else {
                 driver.settle();
-                if ticks != self.shared.ticks.load(Relaxed) {
-                    patience = (patience * 2).min(interval * TICKS_SLEPT);
-                }
-            }
+                ticks == self.shared.ticks.load(Relaxed)
+            };
+            patience = if is_awaited { interval } else { (patience * 2).min(interval * TICKS_SLEPT) };
+            self.shared.may_be_hurried(patience > interval);
             ticks = self.shared.ticks.load(Relaxed);
         }
     }
@@ -462,26 +470,35 @@ impl<'env> Engine<'env> {
         self.shared.is_over()
     }
 
-    /// What is to be done once in a flush interval: by a worker between two steps, or by the caller of `run`.
-    fn tick(&self, driver: Driver<'_, 'env>) {
+    /// What is to be done once in a flush interval: by a worker between two steps, or by the caller of `run`. Says whether
+    /// the next must not be late.
+    fn tick(&self, driver: Driver<'_, 'env>) -> bool {
         self.shared.ticks.fetch_add(1, Relaxed);
         if self.shared.cancel.is_cancelled() {
             self.shared.heed_cancel();
         }
         self.shared.heed_drain_deadline();
         self.shared.heed_run_deadline();
-        driver.contain(|| {
+        let is_awaited = driver.contain(|| {
             self.look_for_stalls(driver);
-            self.nodes.iter().for_each(|node| node.tick(driver));
-            if self.shared.gate.is_held_up() {
+            let nodes = self.nodes.iter().fold(false, |any, node| node.tick(driver) | any);
+            let is_held_up = self.shared.gate.is_held_up();
+            if is_held_up {
                 driver.relieve();
             }
+            self.announce() | nodes | is_held_up
         });
         driver.settle();
+        is_awaited.unwrap_or(false)
     }
 }
 
 impl Engine<'_> {
+    /// Wakes the threads that something was handed in to quietly; says whether there are any.
+    fn announce(&self) -> bool {
+        self.quiet.iter().fold(false, |any, node| node.announce() | any)
+    }
+
     /// Tells the watchdog what takes too long.
     fn look_for_stalls(&self, driver: Driver<'_, '_>) {
         let (Some(watch), Some(watchdog)) = (&self.shared.watch, &self.watchdog) else { return };
@@ -507,10 +524,10 @@ struct Threads<'env> {
 
 /// Runs a plan to its end. The first error, if any, is in what is shared.
 pub(crate) fn run(plan: Plan<'_>) -> Result<(), Error> {
-    let Plan { shared, settings, nodes, threads, endings, dead, .. } = plan;
+    let Plan { shared, settings, nodes, quiet, threads, endings, dead, .. } = plan;
     let threads = Threads { own: threads, dead };
     let watchdog = settings.watchdog.clone();
-    let engine = Arc::new(Engine { shared: Arc::clone(&shared), nodes, watchdog });
+    let engine = Arc::new(Engine { shared: Arc::clone(&shared), nodes, quiet, watchdog });
     shared.heed_cancel();
     match (&settings.simulation, settings.pool_ref()) {
         (Some(script), _) => engine.simulate(script, threads),

@@ -6,7 +6,7 @@
 
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// What the dearest segment should spend on a morsel.
 const TARGET_NANOS: f64 = 100_000.0;
@@ -14,6 +14,8 @@ const TARGET_NANOS: f64 = 100_000.0;
 const LEAST_NANOS: f64 = 4_000.0;
 /// A buffer of a morsel stays below this many bytes.
 const MOST_BYTES: usize = 128 << 10;
+/// To wake a thread is nothing beside a morsel that takes so long.
+const DEAR_NANOS: f64 = 250_000.0;
 /// How much a morsel may grow from one to the next while the cost of an item is still being learned.
 const RAMP: usize = 8;
 
@@ -24,6 +26,8 @@ pub(crate) struct Pace {
     fixed: Option<usize>,
     costs: Mutex<Vec<Arc<Cost>>>,
     last: AtomicUsize,
+    /// The morsel made last is dear.
+    is_dear: AtomicBool,
 }
 
 /// What one item of the source costs in one segment, learned as it goes.
@@ -69,11 +73,12 @@ impl Pace {
     /// How many items of `item_bytes` bytes the next morsel should have, when `remaining` are still to come and
     /// `workers` share them.
     pub(crate) fn want(&self, item_bytes: usize, remaining: Option<usize>, workers: usize) -> usize {
+        let nanos = self.costs.lock().iter().map(|cost| cost.nanos.load(Relaxed)).max().unwrap_or(0);
+        let cost = (nanos as f64 / 1024.0).max(0.05);
+        self.is_dear.store(cost * self.last() as f64 >= DEAR_NANOS, Relaxed);
         if let Some(fixed) = self.fixed {
             return fixed;
         }
-        let nanos = self.costs.lock().iter().map(|cost| cost.nanos.load(Relaxed)).max().unwrap_or(0);
-        let cost = (nanos as f64 / 1024.0).max(0.05);
         let most = (MOST_BYTES / item_bytes.max(1)).max(1);
         // Until anything is known, the next item may cost as much as all before it: one at a time.
         let ramp = if nanos == 0 { 1 } else { self.last.load(Relaxed).saturating_mul(RAMP).max(1) };
@@ -86,6 +91,11 @@ impl Pace {
             }
             None => want,
         }
+    }
+
+    /// Whether a morsel takes so long that a thread may well be woken for it.
+    pub(crate) fn is_dear(&self) -> bool {
+        self.is_dear.load(Relaxed)
     }
 
     /// The size of the morsel made last.
@@ -142,6 +152,19 @@ mod tests {
         assert_eq!(Pace::new(None).last(), 1);
         let fixed = Pace::new(Some(7));
         assert_eq!((fixed.last(), fixed.want(8, Some(1), 2)), (7, 7));
+    }
+
+    #[test]
+    fn a_morsel_is_dear_if_it_takes_much_longer_than_it_should() {
+        let dear = |pace: Pace| {
+            pace.want(8, None, 2);
+            pace.is_dear()
+        };
+        assert!(!dear(Pace::new(None)), "nothing is known");
+        assert_eq!([100, 100_000, 240_000, 260_000].map(|nanos| dear(settled(nanos))), [false, false, false, true]);
+        let fixed = Pace::new(Some(1_000));
+        fixed.cost().learn(260_000, 1_000);
+        assert!(dear(fixed));
     }
 
     #[test]

@@ -42,17 +42,22 @@ pub(crate) trait Node<'env>: Send + Sync {
     /// Does one piece of work, if there is one.
     fn step(&self, driver: Driver<'_, 'env>) -> Step;
 
-    /// Wakes the threads of the node for what workers have handed in quietly: they find nothing to do now.
-    fn announce(&self) {}
-
-    /// A flush interval has gone by.
-    fn tick(&self, _driver: Driver<'_, 'env>) {}
+    /// A flush interval has gone by. Says whether something waits for a time, so that the next tick must not be late.
+    fn tick(&self, _driver: Driver<'_, 'env>) -> bool {
+        false
+    }
 
     /// Lets go of what it holds back only for efficiency.
     fn relieve(&self, _driver: Driver<'_, 'env>) {}
 
     /// Wakes the threads of the node, so that they see that the run is over.
     fn wake(&self) {}
+}
+
+/// What workers hand in to without waking its thread each time.
+pub(crate) trait Quiet: Send + Sync {
+    /// Wakes the thread if something was handed in since it looked; says whether that was so.
+    fn announce(&self) -> bool;
 }
 
 /// What came of looking for work at a node.
@@ -75,6 +80,7 @@ pub struct Plan<'env> {
     pub(crate) settings: Settings<'env>,
     /// From the end to the source.
     pub(crate) nodes: Vec<Arc<dyn Node<'env> + 'env>>,
+    pub(crate) quiet: Vec<Arc<dyn Quiet + 'env>>,
     pub(crate) threads: Vec<OwnThread<'env>>,
     /// What is to be done when everything has stopped.
     pub(crate) endings: Vec<Ending<'env>>,
@@ -127,6 +133,7 @@ impl<'env> Plan<'env> {
             shared: Arc::new(shared),
             settings,
             nodes: Vec::new(),
+            quiet: Vec::new(),
             threads: Vec::new(),
             endings: Vec::new(),
             dead: Vec::new(),

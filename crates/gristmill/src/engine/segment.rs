@@ -273,26 +273,30 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for Segment<'env,
         }
     }
 
-    fn tick(&self, driver: Driver<'_, 'env>) {
-        if Op::DEFERS {
-            let input = self.input.lock();
-            if input.parked.waits_for_place() {
-                // Others have it, perhaps in another run: this stage is not stuck.
-                self.shared.expect(self.shared.now());
-            }
-            let is_due = input.is_due(&self.runner);
-            drop(input);
-            if is_due {
-                driver.notify();
-            }
+    fn tick(&self, driver: Driver<'_, 'env>) -> bool {
+        let input = self.input.lock();
+        // Who fills a morsel from a source that trickles sees at a tick that it is time to let it go.
+        let is_filling = matches!(input.feed, FeedPlace::Out { .. });
+        let is_waiting = Op::DEFERS && !input.parked.is_empty();
+        let is_due = is_waiting && input.is_due(&self.runner);
+        if self.shared.watch.is_some() && is_waiting && input.parked.waits_for_place() {
+            // Others have it, perhaps in another run: this stage is not stuck.
+            self.shared.expect(self.shared.now());
         }
-        if let Some(keeper) = &self.keeper {
-            if self.shared.watch.is_some() && keeper.is_pressed() {
+        drop(input);
+        if is_due {
+            driver.notify();
+        }
+        let is_pressed = self.keeper.as_ref().is_some_and(|keeper| {
+            let is_pressed = keeper.is_pressed();
+            if self.shared.watch.is_some() && is_pressed {
                 // Dead letters are in flight until then.
                 self.shared.expect(keeper.next_due());
             }
             self.send_barrier(keeper, driver);
-        }
+            is_pressed
+        });
+        is_filling || is_waiting || is_pressed
     }
 }
 
@@ -558,6 +562,7 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Segment<'env, In, Op> {
             Ran::Aside(unfinished) => {
                 self.shared.expect(unfinished.progress.waiting.expected());
                 self.input.lock().parked.park(unfinished);
+                self.shared.hurry();
             }
             Ran::Nothing => {}
         }
@@ -816,6 +821,8 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
                     origin.follow(before, out.len(), || cx.position());
                     interrupted = false;
                 }
+                let has_list = |cx: &Context<'_>, origin: &Origin| cx.is_scattered() || origin.is_scattered();
+                let mut listed = has_list(cx, origin);
                 while !cx.is_stopped() {
                     let Some(item) = items.next() else { break };
                     before = out.len();
@@ -823,8 +830,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Runner<'env, In, Op> {
                     entered += 1;
                     self.op.push(state, cx, item, &mut |cx, item| put(cx, out, item));
                     // As long as one has come of each, positions are consecutive if those that came in are.
-                    if out.len() != entered || cx.is_scattered() || origin.is_scattered() {
+                    if listed || out.len() != entered {
                         origin.follow(before, out.len(), || cx.position());
+                        listed = has_list(cx, origin);
                     }
                 }
             }));

@@ -2,7 +2,7 @@
 
 use super::funnel::{Funnel, Order, Turn};
 use super::morsel::Morsel;
-use super::plan::{AnyInlet, Inlet, Node, Plan, Step};
+use super::plan::{AnyInlet, Inlet, Node, Plan, Quiet, Step};
 use super::shared::Shared;
 use super::task::{Task, Turned};
 use super::{Driver, breathe};
@@ -34,6 +34,11 @@ pub(crate) trait Consumer<'env, T>: Send {
 
     /// Lets go of what is held back only for efficiency: because of its age, or whatever its age.
     fn let_go(&mut self, _driver: Driver<'_, 'env>, _now: LetGo) {}
+
+    /// Whether something is held back that grows too old.
+    fn is_ageing(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,15 +96,21 @@ impl<T: Send, C> Serial<T, C> {
         }
     }
 
-    /// Whoever has the turn now lets go of nothing; it is asked again at the next tick.
-    fn try_let_go<'env>(&self, driver: Driver<'_, 'env>, which: LetGo)
+    /// Whoever has the turn now lets go of nothing; it is asked again at the next tick. Says whether anything may be left
+    /// that grows too old.
+    fn try_let_go<'env>(&self, driver: Driver<'_, 'env>, which: LetGo) -> bool
     where
         C: Consumer<'env, T>,
     {
-        if self.funnel.try_take() {
-            self.consumer.lock().let_go(driver, which);
-            self.take_turns(driver);
+        if !self.funnel.try_take() {
+            return true;
         }
+        let mut consumer = self.consumer.lock();
+        consumer.let_go(driver, which);
+        let is_ageing = consumer.is_ageing();
+        drop(consumer);
+        self.take_turns(driver);
+        is_ageing
     }
 }
 
@@ -122,8 +133,8 @@ impl<'env, T: Send, C: Consumer<'env, T>> Node<'env> for Serial<T, C> {
         Step::Nothing
     }
 
-    fn tick(&self, driver: Driver<'_, 'env>) {
-        self.try_let_go(driver, LetGo::Overdue);
+    fn tick(&self, driver: Driver<'_, 'env>) -> bool {
+        self.try_let_go(driver, LetGo::Overdue)
     }
 
     fn relieve(&self, driver: Driver<'_, 'env>) {
@@ -140,6 +151,19 @@ pub(crate) struct StoreThread<T> {
 const BARRIER_PATIENCE: Duration = Duration::from_millis(10);
 
 impl<T: Send> StoreThread<T> {
+    /// A node whose turns somebody is to take who sleeps in between.
+    fn new<'env>(order: Order, plan: &mut Plan<'env>) -> Arc<Self>
+    where
+        T: 'env,
+    {
+        let funnel = open_funnel(order, plan);
+        funnel.own();
+        let node = Arc::new(StoreThread { funnel });
+        plan.nodes.push(Arc::clone(&node) as Arc<dyn Node<'env> + 'env>);
+        plan.quiet.push(Arc::clone(&node) as Arc<dyn Quiet + 'env>);
+        node
+    }
+
     /// Adds the task. `finish` is called on its thread at the very end, whatever happened, with the outcome.
     pub(crate) fn connect<'env, C>(
         consumer: C,
@@ -152,10 +176,8 @@ impl<T: Send> StoreThread<T> {
         T: 'env,
         C: Consumer<'env, T> + 'env,
     {
-        let funnel = open_funnel(order, plan);
-        funnel.own();
-        let node = Arc::new(StoreThread { funnel: Arc::clone(&funnel) });
-        plan.nodes.push(Arc::clone(&node) as Arc<dyn Node<'env> + 'env>);
+        let node = Self::new(order, plan);
+        let funnel = Arc::clone(&node.funnel);
         plan.add_task(cell.name.clone(), Consuming { funnel, consumer, cell, open: false, fresh_since: None, finish });
         node
     }
@@ -250,16 +272,14 @@ impl<'env, T: Send> Node<'env> for StoreThread<T> {
         Step::Nothing
     }
 
-    fn announce(&self) {
-        self.funnel.announce();
-    }
-
-    fn tick(&self, _: Driver<'_, 'env>) {
-        self.funnel.announce();
-    }
-
     fn wake(&self) {
         self.funnel.wake();
+    }
+}
+
+impl<T: Send> Quiet for StoreThread<T> {
+    fn announce(&self) -> bool {
+        self.funnel.announce()
     }
 }
 
@@ -272,10 +292,8 @@ impl Outlet {
         order: Order,
         plan: &mut Plan<'env>,
     ) -> (AnyInlet<'env, T>, Arc<Funnel<Morsel<T>>>) {
-        let funnel = open_funnel(order, plan);
-        funnel.own();
-        let node = Arc::new(StoreThread { funnel: Arc::clone(&funnel) });
-        plan.nodes.push(Arc::clone(&node) as Arc<dyn Node<'env> + 'env>);
+        let node = StoreThread::new(order, plan);
+        let funnel = Arc::clone(&node.funnel);
         (node, funnel)
     }
 }

@@ -51,6 +51,8 @@ pub struct Shared {
     drain_deadline: Option<Duration>,
     pub(crate) run_deadline: Option<Duration>,
     pub(crate) watch: Option<Watch>,
+    /// The caller of `run` sleeps for longer than a tick, and nobody has hurried him.
+    sleeps_long: AtomicBool,
     /// Workers were called to look at what waits for a place.
     called: AtomicBool,
     stopped: AtomicBool,
@@ -100,6 +102,7 @@ impl Shared {
             ticks: AtomicU64::new(0),
             next_tick: AtomicU64::new(0),
             took_nanos: AtomicU64::new(0),
+            sleeps_long: AtomicBool::new(false),
             called: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             error: Mutex::new(None),
@@ -177,9 +180,27 @@ impl Shared {
 
     /// Whether a tick is due; who is told so does it.
     pub(crate) fn take_tick(&self) -> bool {
-        let (now, due) = (self.now(), self.next_tick.load(Ordering::Relaxed));
+        self.take_tick_at(self.now())
+    }
+
+    /// The same, for who has looked at the clock.
+    pub(crate) fn take_tick_at(&self, now: u64) -> bool {
+        let due = self.next_tick.load(Ordering::Relaxed);
         let next = now + self.tick_interval().as_nanos() as u64;
         now >= due && self.next_tick.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Says whether the caller of `run` sleeps for longer than a tick, so that one who is in a hurry wakes him.
+    pub(crate) fn may_be_hurried(&self, is_asleep: bool) {
+        self.sleeps_long.store(is_asleep, Ordering::Relaxed);
+    }
+
+    /// Something begins to wait for a time: the next tick must not be late. If the caller of `run` is just about to sleep it
+    /// is, by as much as he sleeps at most.
+    pub(crate) fn hurry(&self) {
+        if self.sleeps_long.load(Ordering::Relaxed) && self.sleeps_long.swap(false, Ordering::Relaxed) {
+            self.nudge();
+        }
     }
 
     /// Nanoseconds since the run began.
@@ -323,5 +344,33 @@ impl Shared {
             }
             self.wait_over(Duration::from_nanos(left).min(LONGEST_WAIT));
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_in_a_hurry_wakes_one_who_sleeps_for_long_and_nobody_else() {
+        let (gate, crew, pace) = (Gate::new(8, None), Crew::new(1), Pace::new(None));
+        let shared = Shared::new(gate, crew, pace, CancelToken::new(), Duration::from_millis(1), Clock::simulated(1));
+        shared.open_end();
+        shared.hurry();
+        assert!(!shared.wait_over(Duration::ZERO), "the run goes on");
+        let limit = Duration::from_secs(60);
+        std::thread::scope(|scope| {
+            let began = std::time::Instant::now();
+            let sleeper = scope.spawn(|| shared.wait_over(limit));
+            while !sleeper.is_finished() {
+                // Lost if he does not sleep yet.
+                shared.may_be_hurried(true);
+                shared.hurry();
+                assert!(!shared.sleeps_long.load(Ordering::Relaxed), "one wake-up is enough");
+                std::thread::yield_now();
+            }
+            assert!(!sleeper.join().expect("nothing panics") && began.elapsed() < limit);
+        });
     }
 }

@@ -331,7 +331,7 @@ impl<'env> Engine<'env> {
         let (queues, burials): (Vec<_>, Vec<_>) = dead.into_iter().unzip();
         let tasks = own.len();
         let simulator = Simulator::new(Arc::clone(script), own.into_iter().chain(burials).collect());
-        let driver = Driver { hands: Hands::Simulated(&simulator), engine: self, is_worker: false };
+        let driver = Driver { hands: Hands::Simulated(&simulator), engine: self };
         *script.run.lock() = Some(Arc::clone(&self.shared));
         (0..self.shared.crew.max()).for_each(|_| driver.notify());
         std::thread::scope(|threads| simulator.play(driver, threads, Whose::Caller));

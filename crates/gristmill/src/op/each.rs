@@ -125,7 +125,7 @@ where
     {
         let at = self.policy.at();
         let result = guarded(cx, at, || {
-            self.policy.keep(&mut state.kept, &item);
+            let item = self.policy.keep(&mut state.kept, item);
             (self.call)(&mut state.user, item)
         });
         match result {

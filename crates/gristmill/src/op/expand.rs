@@ -73,10 +73,7 @@ where
     where
         Emit: FnMut(&mut Context<'_>, U),
     {
-        let rest = guarded(cx, self.policy.at(), || {
-            self.policy.keep(&mut state.kept, &item);
-            (self.call)(item)
-        });
+        let rest = guarded(cx, self.policy.at(), || (self.call)(self.policy.keep(&mut state.kept, item)));
         state.rest = Some(rest);
         (state.results, state.panics) = (0, 0);
         self.resume(state, cx, emit);

@@ -341,7 +341,7 @@ fn store_each<S: Store<T>, T>(
                 let Some(item) = rest.next() else { break };
                 cx.set_index(entered);
                 entered += 1;
-                policy.keep(&mut kept, &item);
+                let item = policy.keep(&mut kept, item);
                 if let Err(error) = store.store(item) {
                     policy.fail(cx, kept.take(), Cause::Error(error), 1);
                 }

@@ -30,7 +30,7 @@ impl Hand {
     }
 
     fn driver(&self) -> Driver<'_, 'static> {
-        Driver { hands: Hands::Model(&self.owed), engine: &self.engine, is_worker: false }
+        Driver { hands: Hands::Model(&self.owed), engine: &self.engine }
     }
 
     /// As the caller of `run` does: until the run is over.
@@ -81,7 +81,7 @@ fn direct(items: u64, morsel: usize, ordered: bool) {
     };
     let plan = pipeline.for_each(store).plan_simulated(&Arc::new(script)).unwrap();
     assert!(run.set(Arc::clone(&plan.shared)).is_ok());
-    let engine = Arc::new(Engine { shared: plan.shared, nodes: plan.nodes, watchdog: None });
+    let engine = Arc::new(Engine { shared: plan.shared, nodes: plan.nodes, quiet: plan.quiet, watchdog: None });
     let hands = [Hand::new(&engine), Hand::new(&engine)];
     let [first, second] = hands;
     let other = thread::Builder::new().stack_size(1 << 16).spawn(move || {
