@@ -441,8 +441,8 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "watchdog: what waits for a place is taken for stuck",
         file: "engine/segment.rs",
-        from: "            if input.parked.waits_for_place() {",
-        to: "            if input.parked.waits_for_place() && input.parked.is_empty() {",
+        from: "is_waiting && input.parked.waits_for_place() {",
+        to: "is_waiting && input.parked.waits_for_place() && input.parked.is_empty() {",
         caught_by: CaughtBy::Test("waiting::items_that_wait_for_a_place_are_not_stuck"),
     },
     Plant {
