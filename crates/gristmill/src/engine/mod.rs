@@ -76,6 +76,7 @@ pub(crate) use morsel::{Draining, Morsel};
 pub(crate) use plan::{AnyInlet, Node, Quiet, Step};
 pub(crate) use segment::{Segment, SegmentLayout};
 pub(crate) use serial::{Consumer, Outlet, Serial, StoreThread};
+use shared::LONGEST_TICK;
 pub(crate) use shared::Shared;
 pub(crate) use simulate::Script;
 use simulate::Simulator;
@@ -449,7 +450,7 @@ impl<'env> Engine<'env> {
                 driver.settle();
                 ticks == self.shared.ticks.load(Relaxed)
             };
-            patience = if is_awaited { interval } else { (patience * 2).min(interval * TICKS_SLEPT) };
+            patience = if is_awaited { interval } else { (patience * 2).min(interval * TICKS_SLEPT).min(LONGEST_TICK) };
             self.shared.may_be_hurried(patience > interval);
             ticks = self.shared.ticks.load(Relaxed);
         }

@@ -19,6 +19,9 @@ use std::time::Duration;
 /// Details kept of items that failed under [`OnError::collect`](crate::OnError::collect).
 const KEPT_FAILURES: usize = 1_000;
 
+/// The run is looked after at least this often.
+pub(crate) const LONGEST_TICK: Duration = Duration::from_millis(10);
+
 /// Nobody waits longer than this without looking around: a clock cannot add up any number of years.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -175,7 +178,7 @@ impl Shared {
 
     /// How often the run is looked after.
     pub(crate) fn tick_interval(&self) -> Duration {
-        self.flush_interval.clamp(Duration::from_micros(100), Duration::from_millis(10))
+        self.flush_interval.clamp(Duration::from_micros(100), LONGEST_TICK)
     }
 
     /// Whether a tick is due; who is told so does it.
