@@ -92,7 +92,12 @@ impl Called for Caller {
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
+    use super::super::crew::Crew;
+    use super::super::gate::Gate;
+    use super::super::pace::Pace;
+    use super::super::{Clock, Driver, Engine, Hands};
     use super::*;
+    use crate::CancelToken;
     use std::time::Instant;
 
     /// Longer than any test may take.
@@ -115,5 +120,51 @@ mod tests {
         let (bell, began) = (Bell::new(), Instant::now());
         bell.wait(bell.seen(), Duration::from_millis(2));
         assert!(began.elapsed() >= Duration::from_millis(2));
+    }
+
+    /// What a run of one worker shares, with room for one morsel.
+    fn shared(clock: Clock) -> Arc<Shared> {
+        let (gate, crew, pace) = (Gate::new(1, None), Crew::new(1), Pace::new(None));
+        Arc::new(Shared::new(gate, crew, pace, CancelToken::new(), Duration::from_millis(1), clock))
+    }
+
+    #[test]
+    fn a_call_rings_for_the_threads_of_the_stage_or_has_workers_look() {
+        let (shared, bell) = (shared(Clock::simulated(1)), Arc::new(Bell::new()));
+        Caller::new(Arc::clone(&shared), Some(Arc::clone(&bell))).call();
+        assert_eq!((bell.seen(), shared.take_call()), (1, false));
+        Caller::new(Arc::clone(&shared), None).call();
+        assert_eq!((bell.seen(), shared.take_call()), (1, true));
+    }
+
+    #[test]
+    fn the_time_of_a_call_means_the_same_to_all_runs() {
+        let caller = Caller::new(shared(Clock::real()), None);
+        // A clock that is made now began now.
+        let now = || Clock::real().began();
+        while now() < 1_000 {}
+        let (before, time, after) = (now(), caller.now(), now());
+        assert!(before <= time && time <= after, "{before} {time} {after}");
+    }
+
+    #[test]
+    fn who_settles_wakes_a_worker_for_a_return_for_a_call_and_for_both_at_once() {
+        for (returned, called) in [(false, false), (true, false), (false, true), (true, true)] {
+            let shared = shared(Clock::real());
+            let engine = Arc::new(Engine { shared: Arc::clone(&shared), nodes: Vec::new(), watchdog: None });
+            let raised = rayon::in_place_scope(|scope| {
+                if returned {
+                    let (slot, _) = shared.gate.enter().unwrap();
+                    assert!(shared.gate.enter().is_err(), "there is room for one");
+                    drop(slot);
+                }
+                if called {
+                    shared.call_workers();
+                }
+                Driver { hands: Hands::Pool(scope), engine: &engine, is_worker: false }.settle();
+                shared.crew.seen()
+            });
+            assert_eq!(raised, u32::from(returned || called), "returned {returned}, called {called}");
+        }
     }
 }

@@ -279,3 +279,23 @@ fn a_weigher_may_say_anything() {
         }
     });
 }
+
+#[test]
+fn without_a_budget_a_source_on_a_thread_does_not_run_ahead() {
+    within("a source that runs ahead", || {
+        for seed in 0..10 {
+            let (stored, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let items = (0..300usize).inspect(|pulled| {
+                most.fetch_max(pulled - stored.load(Ordering::Relaxed), Ordering::Relaxed);
+            });
+            let pipeline = Pipeline::extract(source::waiting(items)).morsel_items(1).window(4).map(|item| item);
+            let end = pipeline.for_each(|_| {
+                stored.fetch_add(1, Ordering::Relaxed);
+            });
+            gristmill::testing::Simulation::new(seed).run(end).unwrap();
+            // The window, the intake, and what is between: a few morsels of one item.
+            let most = most.into_inner();
+            assert!(most <= 30, "seed {seed}: {most} of 300 items ahead of the store");
+        }
+    });
+}

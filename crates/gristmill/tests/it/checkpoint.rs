@@ -1003,3 +1003,32 @@ fn what_comes_again_at_several_ends_is_within_the_bound() {
     }
     assert!(most > in_flight, "nobody was far ahead: {most}");
 }
+
+#[test]
+fn a_source_around_another_goes_on_where_that_was_and_is_refused_when_that_has_changed() {
+    within("source around a source", || {
+        let mut bench = Bench::new();
+        let mut run = |end, dies_at| {
+            let numbers = gristmill::source::waiting(Numbers::to(end));
+            Pipeline::extract(numbers)
+                .morsel_items(10)
+                .on_error(OnError::skip())
+                .try_map(|number| if number == dies_at { Err("the power fails") } else { Ok(number) })
+                .checkpoint(Checkpoint::file(bench.path()).every(Duration::ZERO))
+                .store(bench.store())
+                .run()
+        };
+        run(900, 600).unwrap_err();
+        let error = run(1_000, 2_000).unwrap_err();
+        assert!(error.is_checkpoint() && error.to_string().contains("accept_changed_input"), "{error}");
+        let report = run(900, 2_000).unwrap();
+        assert!(report.resumed_at.is_some_and(|position| position > 0), "{:?}", report.resumed_at);
+        assert_eq!(bench.ledger.rows, (0..900).filter(|number| number % 97 != 13).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_source_that_does_not_know_its_input_says_nothing_of_it() {
+    assert_eq!(Source::fingerprint(&mut (0..3u64)).unwrap(), None);
+    assert_eq!(gristmill::source::waiting(0..3u64).fingerprint().unwrap(), None);
+}

@@ -397,3 +397,21 @@ fn chunks_outlive_their_source_and_share_their_bytes() {
         assert_eq!(&copy[1..3], b"hr");
     }
 }
+
+fn check_chunks_are_full<S: Splitter + Clone>(splitter: &S, record: &[u8]) {
+    let file = file_of(&record.repeat(1_000));
+    for mapped in [false, true] {
+        let chunks = pull_all(open(file.path(), mapped).target(Bytes::new(100 * record.len())), splitter.clone());
+        let lengths: Vec<usize> = chunks.into_iter().map(|chunk| chunk.unwrap().len()).collect();
+        assert_eq!(lengths, [100 * record.len(); 10], "mapped {mapped}");
+    }
+}
+
+#[test]
+fn a_chunk_has_all_the_records_that_fit_its_target() {
+    check_chunks_are_full(&Delimited(b'\n'), b"a line\n");
+    check_chunks_are_full(&DelimitedBy::new("||"), b"a part||");
+    check_chunks_are_full(&FixedSize::new(7), b"of size");
+    check_chunks_are_full(&LengthPrefixed::U16_BE, b"\0\x07payload");
+    check_chunks_are_full(&CsvRows::default(), b"a,\"row\"\n");
+}

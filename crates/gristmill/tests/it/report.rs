@@ -151,3 +151,25 @@ fn no_stage_spends_more_time_than_its_workers_had() {
         }
     }
 }
+
+#[track_caller]
+fn assert_time_was_there<O>(report: &Report<O>, what: &str) {
+    for stage in &report.stages {
+        let had = report.elapsed * stage.most_workers as u32;
+        for (time, spent) in [(stage.busy, "busy"), (stage.blocked, "blocked"), (stage.starved, "starved")] {
+            assert!(time <= had, "{what}: `{}` was {spent} for {time:?} of {had:?}", stage.name);
+        }
+    }
+}
+
+#[test]
+fn no_stage_spends_more_time_than_there_was_whatever_the_source_and_the_end() {
+    let pool = pool(2);
+    let numbers = || Pipeline::extract(0..3_000u64).pool(&pool).morsel_items(20);
+    let double = |item: u64| item * 2;
+    assert_time_was_there(&numbers().map(double).count().run().unwrap(), "count");
+    assert_time_was_there(&numbers().batch(7).for_each(drop).run().unwrap(), "for_each");
+    assert_time_was_there(&numbers().map(double).ordered().collect::<Vec<_>>().run().unwrap(), "collect");
+    let sum = numbers().fold(|| 0, |sum, item| *sum += item, |sum, other| *sum += other).run().unwrap();
+    assert_time_was_there(&sum, "fold");
+}

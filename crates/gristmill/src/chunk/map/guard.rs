@@ -222,4 +222,20 @@ mod tests {
         drop(Guard { slot: free_slot() });
         assert_eq!(slots().count(), before, "a slot that was free was not used again");
     }
+
+    #[test]
+    fn zeros_take_the_place_of_what_is_gone_and_of_nothing_else() {
+        let mut map = memmap2::MmapMut::map_anon(12 * 4096 * 16).unwrap();
+        map.fill(7);
+        let page = map.len() / 12;
+        let guard = Guard::new(&map[page..5 * page]).unwrap();
+        let at = |offset: usize| map.as_ptr().addr() + offset;
+        assert!(!mend(at(page - 1)) && !mend(at(5 * page)), "that is not in the guarded map");
+        assert!(mend(at(3 * page + 5)));
+        assert_eq!(guard.gone_from(), 2 * page);
+        drop(guard);
+        assert!(!mend(at(3 * page)), "the guard is gone");
+        let found: Vec<_> = map.chunks(page).map(|bytes| (bytes[0], bytes[page - 1])).collect();
+        assert_eq!(found, [7, 7, 7, 0, 0, 7, 7, 7, 7, 7, 7, 7].map(|byte| (byte, byte)));
+    }
 }
