@@ -226,7 +226,7 @@ impl Shared {
     /// Aborts a run that drains for too long.
     pub(crate) fn heed_drain_deadline(&self) {
         let Some(limit) = self.drain_deadline else { return };
-        if !self.cancel.is_draining() || self.is_stopped() {
+        if !self.cancel.is_draining() || self.is_over() {
             return;
         }
         let now = self.now().max(1);
@@ -322,6 +322,29 @@ impl Shared {
                 return;
             }
             self.wait_over(Duration::from_nanos(left).min(LONGEST_WAIT));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draining(open_ends: usize) -> Shared {
+        let token = CancelToken::new();
+        token.drain();
+        let (gate, crew, pace) = (Gate::new(1, None), Crew::new(1), Pace::new(None));
+        let shared = Shared::new(gate, crew, pace, token, Duration::from_millis(1), Clock::simulated(1));
+        (0..open_ends).for_each(|_| shared.open_end());
+        shared.limited(Some(Duration::ZERO), None)
+    }
+
+    #[test]
+    fn a_drain_that_has_ended_is_not_aborted_for_its_deadline() {
+        for (open_ends, outcome) in [(1, Outcome::Aborted), (0, Outcome::Completed)] {
+            let shared = draining(open_ends);
+            shared.heed_drain_deadline();
+            assert_eq!(shared.outcome(), outcome);
         }
     }
 }
