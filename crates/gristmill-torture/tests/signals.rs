@@ -33,6 +33,13 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
+/// Two different ones: of two equal signals the second may be lost while the first is pending. By one shell, so that the
+/// second comes while the run still drains.
+fn signal_twice(child: &Child) {
+    let both = "kill -INT $0 && kill -TERM $0";
+    assert!(Command::new("sh").args(["-c", both, &child.id().to_string()]).status().unwrap().success());
+}
+
 /// Waits for the end; a process that does not end is killed, and fails the test.
 fn end(mut child: Child) -> Output {
     let began = Instant::now();
@@ -73,9 +80,7 @@ fn a_second_signal_cancels() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("numbers");
     let child = start(&path, &["--pause-us", "20000"]);
-    // Two different ones: of two equal signals the second may be lost while the first is pending.
-    signal(&child, "-INT");
-    signal(&child, "-TERM");
+    signal_twice(&child);
     let ended = end(child);
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.code() == Some(1) && said.contains("cancelled"), "{ended:?}");
@@ -98,8 +103,7 @@ fn a_store_that_never_returns_is_abandoned_with_its_process() {
     let path = folder.path().join("numbers");
     let child = start(&path, &["--stuck-at", "1000", "--grace-ms", "200"]);
     wait_until(&path, "the store is not stuck", |text| text.ends_with("\n999\n"));
-    signal(&child, "-INT");
-    signal(&child, "-TERM");
+    signal_twice(&child);
     let ended = end(child);
     let said = String::from_utf8_lossy(&ended.stderr);
     let by = ended.status.signal();

@@ -72,7 +72,8 @@ impl Breaker {
         self.rule(|rules| rules.rate = rate)
     }
 
-    /// Looks at so many attempts, and at no fewer: before there are as many it does not open. At least one.
+    /// Looks at so many attempts, and at no fewer: before there are as many it does not open. At least one; a run refuses more
+    /// than a million, each of which is remembered.
     #[must_use]
     pub fn window(self, attempts: usize) -> Self {
         self.rule(|rules| rules.window = attempts.max(1))
@@ -124,8 +125,11 @@ impl Breaker {
     }
 
     pub(crate) fn problem(&self) -> Option<&'static str> {
-        let rate = self.0.lock().rules.rate;
-        (!(rate > 0.0 && rate <= 1.0)).then_some("has a failure rate that is not above 0 and up to 1")
+        let rules = &self.0.lock().rules;
+        if !(rules.rate > 0.0 && rules.rate <= 1.0) {
+            return Some("has a failure rate that is not above 0 and up to 1");
+        }
+        (rules.window > WIDEST).then_some("has a window of more than a million attempts")
     }
 
     pub(crate) fn ask(&self, now: u64) -> Answer {
@@ -137,6 +141,9 @@ impl Breaker {
         self.0.lock().tell(ticket, failed, now);
     }
 }
+
+/// How many attempts it may look at: it remembers how each of them ended.
+const WIDEST: usize = 1_000_000;
 
 #[derive(Debug)]
 struct Rules {

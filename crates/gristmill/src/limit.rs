@@ -12,8 +12,8 @@ use std::sync::Arc;
 /// Clones are the same limit: give one to several stages, or keep one to change the rate while the run goes on. An attempt
 /// that must wait is put aside, as for a [`Retry`](crate::Retry): no thread sleeps.
 ///
-/// The rate is exact over time; as what waits is looked after about every millisecond, up to 5 ms' worth of attempts may
-/// begin together.
+/// The rate is exact over time, to a nanosecond from one attempt to the next; as what waits is looked after about every
+/// millisecond, up to 5 ms' worth of attempts may begin together.
 ///
 /// It is the generic cell rate algorithm (ITU-T I.371), a token bucket in one number: the time at which the bucket will be
 /// full again.

@@ -94,9 +94,9 @@ impl Simulation {
         self.0.chance(probability)
     }
 
-    /// Lets virtual time go by.
+    /// Lets virtual time go by; more than 292 years are taken for as many.
     pub fn sleep(&self, time: Duration) {
-        self.0.sleep(time.as_nanos() as u64);
+        self.0.sleep(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// Lets others go on in the middle of a call, until the seed has this one go on: as it is with calls that wait for a

@@ -1,6 +1,6 @@
 //! Record after record, on one thread.
 
-use super::error::CsvError;
+use super::error::{CsvError, Kind};
 use super::header::Header;
 use super::row::Row;
 use gristmill::Source;
@@ -42,7 +42,7 @@ pub fn open(path: impl AsRef<Path>) -> Result<Records, CsvError> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
     let names = reader.headers().map_err(|error| CsvError::file(path, "read the header of", error))?;
     if names.is_empty() {
-        return Err(Header::parse_of(path, b"").err().unwrap_or_else(|| unreachable!("no line is no header")));
+        return Err(Kind::NoHeader { path: Some(path.to_owned()) }.into());
     }
     let header = Header::from_names(names.iter().map(str::to_owned).collect(), path);
     Ok(Records { reader, header, path: path.to_owned(), ended: false })

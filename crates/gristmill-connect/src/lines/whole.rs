@@ -115,6 +115,9 @@ impl<F> WholeLines<F> {
         let finished = self.error("write to");
         match &mut self.state {
             State::Open { file, len } => Ok((file, len)),
+            State::Published => Err(finished(io::Error::other(
+                "an earlier run has finished it; what the input has more since then needs another file and checkpoint",
+            ))),
             _ => Err(finished(io::Error::other("it is finished"))),
         }
     }

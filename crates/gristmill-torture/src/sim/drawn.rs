@@ -163,7 +163,7 @@ impl Draw {
             rate: self.of(&[500.0, 20_000.0, f64::INFINITY]),
             burst: self.of(&[1, 7]),
             at_once: self.of(&[1, 2, u32::MAX]),
-            window: self.of(&[2, 10, usize::MAX]),
+            window: self.of(&[2, 10, 1_000_000]),
             // These draw nothing, so that the rest of a seed is what it was.
             falls_back: mix(self.0 ^ 0x6661_6C6C).is_multiple_of(2),
             probes: 1 + (mix(self.0 ^ 0x7072_6F62) % 3) as u32,

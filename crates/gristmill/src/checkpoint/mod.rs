@@ -104,7 +104,8 @@ impl Checkpoint {
         self
     }
 
-    /// Goes on although the input is not what it was: for one that only grows.
+    /// Goes on although the input is not what it was: for one that only grows. A file that ends before the place to go on at
+    /// is refused all the same.
     ///
     /// # Default
     ///

@@ -116,11 +116,12 @@ impl Chunk {
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Chunk {
         let from = match range.start_bound() {
             Bound::Included(&start) => start,
-            Bound::Excluded(&start) => start + 1,
+            Bound::Excluded(&start) => start.saturating_add(1),
             Bound::Unbounded => 0,
         };
         let to = match range.end_bound() {
-            Bound::Included(&end) => end + 1,
+            // The last number that there is cannot be a place in a chunk, and is not inside either way.
+            Bound::Included(&end) => end.saturating_add(1),
             Bound::Excluded(&end) => end,
             Bound::Unbounded => self.len,
         };
@@ -342,7 +343,7 @@ impl Chunks {
     }
 
     /// How large chunks should be. One is smaller if the next record does not fit, and larger if its first does not. Zero
-    /// is taken for one byte, so that each chunk is a record.
+    /// is taken for one byte, so that each chunk is a record. With more than a file has it is one chunk.
     ///
     /// # Default
     ///
@@ -355,7 +356,7 @@ impl Chunks {
     }
 
     /// How large a record of a file that is read may be. One that is larger is an error, as it would have to be in memory
-    /// whole.
+    /// whole; but what fits into the [target](Chunks::target) is in memory anyway, and is never refused.
     ///
     /// # Default
     ///

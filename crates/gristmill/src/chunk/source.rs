@@ -35,7 +35,8 @@ pub struct Pieces<S> {
     gauge: MappedBytes,
 }
 
-/// A length that a record claims is believed up to so many bytes; beyond, what is there must grow towards it.
+/// A length that a record claims, or somebody wants, is believed up to so many bytes; beyond, what is there must grow towards
+/// it.
 const BELIEVED: usize = 4 << 20;
 
 /// The file that is being cut.
@@ -134,7 +135,8 @@ impl<S: Splitter> Pieces<S> {
         while current.skip > 0 && start < chunk.len() {
             current.skip -= 1;
             // A last record without an end is a record, too. What is wrong with one was found when it was cut.
-            start += self.splitter.first(&chunk[start..]).ok().flatten().unwrap_or(chunk.len() - start);
+            let record = self.splitter.first(&chunk[start..]).ok().flatten();
+            start = record.map_or(chunk.len(), |len| start.saturating_add(len).min(chunk.len()));
         }
         if start == 0 { chunk } else { chunk.slice(start..) }
     }
@@ -243,25 +245,38 @@ impl Bytes {
 
     /// The same file from a place on.
     fn at(self, place: &FilePlace) -> Result<Bytes, ChunkError> {
+        let shorter = |path: &Path| {
+            let problem = "it is shorter than the place to go on at";
+            ChunkError::new(path, "seek in", io::Error::new(io::ErrorKind::UnexpectedEof, problem))
+        };
         match self {
             Bytes::Read(mut reading) => {
-                let sought = reading.file.seek(SeekFrom::Start(place.offset));
-                sought.map_err(|source| ChunkError::new(&reading.path, "seek in", source))?;
+                let reached = reach(&mut reading.file, place.offset);
+                if !reached.map_err(|source| ChunkError::new(&reading.path, "seek in", source))? {
+                    return Err(shorter(&reading.path));
+                }
                 reading.offset = place.offset;
                 reading.line_ends = reading.line_ends.map(|_| place.line_ends);
                 Ok(Bytes::Read(reading))
             }
             Bytes::Mapped { map, .. } => {
                 let at = usize::try_from(place.offset).ok().filter(|at| *at <= map.bytes().len());
-                let Some(at) = at else {
-                    let short =
-                        io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than the place to go on at");
-                    return Err(ChunkError::new(map.file(), "seek in", short));
-                };
+                let Some(at) = at else { return Err(shorter(map.file())) };
                 map.advance(0..at);
                 Ok(Bytes::Mapped { map, at })
             }
         }
+    }
+}
+
+/// Goes to a place in a file, and says whether the file reaches so far: one can seek to behind its end, and finds nothing
+/// there. Not by its size, as files of `/proc` have none.
+fn reach(file: &mut File, offset: u64) -> io::Result<bool> {
+    let Some(before) = offset.checked_sub(1) else { return file.rewind().map(|()| true) };
+    file.seek(SeekFrom::Start(before))?;
+    match file.read_exact(&mut [0]) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|()| true),
     }
 }
 
@@ -285,13 +300,13 @@ impl Reading {
         // The next record is likely to be as large as the last one. With one byte more than the target it is always seen that
         // the file ends within it, so where it is cut depends on nothing but the place: a run that goes on cuts as before.
         let mut wanted = target.saturating_add(1).max(filled).max(self.last);
-        if bytes.len() < wanted {
-            bytes.resize(wanted, 0);
+        if bytes.len() < filled {
+            bytes.resize(filled, 0);
         }
         bytes[..filled].copy_from_slice(&self.carry);
         loop {
-            let read = self.read(&mut bytes[filled..wanted]);
-            filled += read.map_err(|source| ChunkError::new(&self.path, "read", source))?;
+            let read = self.fill(&mut bytes, filled, wanted);
+            filled = read.map_err(|source| ChunkError::new(&self.path, "read", source))?;
             let end = cut_records(splitter, &bytes[..filled], target, self.ended);
             match end.map_err(|bad| ChunkError::bad_record(&self.path, self.offset, &bad))? {
                 Some(end) => return Ok(Some(self.take(bytes, filled, end, pool))),
@@ -304,13 +319,26 @@ impl Reading {
                     let twice = filled.saturating_mul(2);
                     let told = splitter.wanted(&bytes[..filled]).filter(|wanted| *wanted > filled);
                     wanted = told.unwrap_or(twice).min(twice.max(BELIEVED)).min(largest);
-                    if bytes.len() < wanted {
-                        bytes.resize(wanted, 0);
-                    }
                 }
                 None => {}
             }
         }
+    }
+
+    /// Fills the buffer up to so many bytes, and says how many there are. It grows as it is filled: if the file has fewer, it
+    /// is not made for more than twice as many.
+    fn fill(&mut self, bytes: &mut Vec<u8>, mut filled: usize, wanted: usize) -> io::Result<usize> {
+        while filled < wanted && !self.ended {
+            let room = filled.saturating_mul(2).max(BELIEVED).min(wanted);
+            if bytes.len() < room {
+                bytes.resize(room, 0);
+            }
+            filled += self.read(&mut bytes[filled..room])?;
+            if self.trickles {
+                break;
+            }
+        }
+        Ok(filled)
     }
 
     /// Fills the space. What is not a file may wait long for the rest, so it is read as it comes.
@@ -369,6 +397,10 @@ fn cut_records(splitter: &impl Splitter, bytes: &[u8], limit: usize, ended: bool
         return Ok(None);
     }
     let end = splitter.last(bytes, limit)?;
+    // Others write splitters, too. A record of nothing would come again and again.
+    if let Some(end) = end.filter(|end| !(1..=bytes.len()).contains(end)) {
+        return Err(BadRecord::new(format!("the splitter says that records end at byte {end} of {}", bytes.len())));
+    }
     if !ended || end == Some(bytes.len()) {
         return Ok(end);
     }

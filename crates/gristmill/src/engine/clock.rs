@@ -14,6 +14,9 @@ pub(crate) enum Clock {
     Virtual { nanos: AtomicU64, looks: AtomicU64 },
 }
 
+/// A virtual clock is not moved on beyond this, so that looks at it never come to the end of what it can show.
+const LATEST: u64 = u64::MAX / 2;
+
 /// What the runs of a process count from when they share a limit.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -61,10 +64,12 @@ impl Clock {
         matches!(self, Clock::Virtual { .. })
     }
 
-    /// Moves a virtual clock on; the machine's moves by itself.
+    /// Moves a virtual clock on, to [`LATEST`] at most; the machine's moves by itself.
     pub(crate) fn advance(&self, by: u64) {
         if let Clock::Virtual { nanos, .. } = self {
-            nanos.fetch_add(by, Relaxed);
+            let later = |now: u64| Some(now.saturating_add(by).min(LATEST).max(now));
+            // It always has another.
+            let _ = nanos.fetch_update(Relaxed, Relaxed, later);
         }
     }
 }
@@ -84,5 +89,15 @@ mod tests {
         assert!(first.is_sorted() && first[0] >= 1_000_000);
         assert_eq!(first, times(7));
         assert_ne!(first, times(8));
+    }
+
+    #[test]
+    fn a_virtual_clock_that_is_moved_on_for_ever_shows_a_time_all_the_same() {
+        let clock = Clock::simulated(7);
+        let times = [0, u64::MAX, u64::MAX, 1].map(|by| {
+            clock.advance(by);
+            clock.now()
+        });
+        assert!(times.is_sorted() && times[1] >= LATEST, "{times:?}");
     }
 }

@@ -250,7 +250,7 @@ impl Shared {
     /// Aborts a run that drains for too long.
     pub(crate) fn heed_drain_deadline(&self) {
         let Some(limit) = self.drain_deadline else { return };
-        if !self.cancel.is_draining() || self.is_stopped() {
+        if !self.cancel.is_draining() || self.is_over() {
             return;
         }
         let now = self.now().max(1);
@@ -355,11 +355,16 @@ impl Shared {
 mod tests {
     use super::*;
 
+    fn shared(token: CancelToken, open_ends: usize) -> Shared {
+        let (gate, crew, pace) = (Gate::new(8, None), Crew::new(1), Pace::new(None));
+        let shared = Shared::new(gate, crew, pace, token, Duration::from_millis(1), Clock::simulated(1));
+        (0..open_ends).for_each(|_| shared.open_end());
+        shared
+    }
+
     #[test]
     fn who_is_in_a_hurry_wakes_one_who_sleeps_for_long_and_nobody_else() {
-        let (gate, crew, pace) = (Gate::new(8, None), Crew::new(1), Pace::new(None));
-        let shared = Shared::new(gate, crew, pace, CancelToken::new(), Duration::from_millis(1), Clock::simulated(1));
-        shared.open_end();
+        let shared = shared(CancelToken::new(), 1);
         shared.hurry();
         assert!(!shared.wait_over(Duration::ZERO), "the run goes on");
         let limit = Duration::from_secs(60);
@@ -375,5 +380,16 @@ mod tests {
             }
             assert!(!sleeper.join().expect("nothing panics") && began.elapsed() < limit);
         });
+    }
+
+    #[test]
+    fn a_drain_that_has_ended_is_not_aborted_for_its_deadline() {
+        for (open_ends, outcome) in [(1, Outcome::Aborted), (0, Outcome::Completed)] {
+            let token = CancelToken::new();
+            token.drain();
+            let shared = shared(token, open_ends).limited(Some(Duration::ZERO), None);
+            shared.heed_drain_deadline();
+            assert_eq!(shared.outcome(), outcome);
+        }
     }
 }

@@ -972,8 +972,12 @@ impl<'env, In: Send + 'env, Op: Guard<'env, In>> Pipeline<'env, In, Op> {
     ///
     /// Nothing can end a function from outside. It goes on as long as it likes, and the item fails when it returns, not at the
     /// deadline; [`attempt`](crate::attempt) tells it how long it should, for the timeouts of what it calls. A
-    /// [watchdog](Pipeline::watchdog) says meanwhile that it takes too long.
-    pub fn deadline(self, limit: Duration) -> Pipeline<'env, In, <Op as Guard<'env, In>>::Guarded> {
+    /// [watchdog](Pipeline::watchdog) says meanwhile that it takes too long. A deadline of zero, which no attempt could keep, is
+    /// refused.
+    pub fn deadline(mut self, limit: Duration) -> Pipeline<'env, In, <Op as Guard<'env, In>>::Guarded> {
+        if limit.is_zero() {
+            self.settings.refuse("deadline", "must be longer than zero");
+        }
         self.guarded(|policy| policy.guards.deadline = Some(limit))
     }
 

@@ -345,8 +345,11 @@ fn a_part_of_a_chunk_is_the_part_of_a_slice() {
     }
     let part = chunk.slice(3..).slice(1..=2);
     assert_eq!((part.as_ref(), part.offset()), (&bytes[4..6], 4));
-    let past = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| part.slice(..3))).unwrap_err();
-    assert!(past.downcast_ref::<String>().is_some_and(|words| words.contains("is not inside a chunk of 2 bytes")));
+    for (from, to) in [(0, 2), (3, 3), (0, usize::MAX), (usize::MAX, usize::MAX)] {
+        let past = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| part.slice(from..=to))).unwrap_err();
+        let says = |words: &String| words.contains("is not inside a chunk of 2 bytes");
+        assert!(past.downcast_ref::<String>().is_some_and(says), "{from}..={to}");
+    }
 }
 
 /// Cuts nothing off, for ever.
@@ -369,6 +372,52 @@ fn a_splitter_that_finds_records_of_no_bytes_is_an_error_and_not_a_hang() {
             assert!(std::error::Error::source(&error).unwrap().to_string().contains("a record of no bytes"), "{error}");
         }
     });
+}
+
+/// Says that the last record ends at a byte, wherever that is.
+#[derive(Debug, Clone)]
+struct Liar(usize);
+
+impl Splitter for Liar {
+    fn first(&self, bytes: &[u8]) -> Result<Option<usize>, gristmill::chunk::BadRecord> {
+        Ok(Some(bytes.len() + 1))
+    }
+
+    fn last(&self, _: &[u8], _: usize) -> Result<Option<usize>, gristmill::chunk::BadRecord> {
+        Ok(Some(self.0))
+    }
+}
+
+#[test]
+fn a_splitter_that_cuts_where_nothing_is_is_an_error() {
+    within("a splitter that lies", || {
+        let file = file_of(b"some bytes");
+        for (mapped, end) in [false, true].into_iter().flat_map(|mapped| [0, 11, usize::MAX].map(|end| (mapped, end))) {
+            let errors = pull_all(open(file.path(), mapped).target(Bytes::new(3)), Liar(end));
+            let [Err(error)] = errors.as_slice() else { panic!("{errors:?}") };
+            let cause = std::error::Error::source(error).unwrap().to_string();
+            assert!(cause.contains(&format!("the splitter says that records end at byte {end} of")), "{cause}");
+        }
+        let mut skips = open(file.path(), false).split(Liar(10)).skip_records(1);
+        assert!(skips.pull().is_none(), "the record ends after the file, so it is all there is");
+    });
+}
+
+#[test]
+fn a_target_beyond_the_file_makes_one_chunk_of_it() {
+    let bytes = [b"x".repeat(49), b"\n".to_vec()].concat().repeat(100_000);
+    let file = file_of(&bytes);
+    for (mapped, target) in [(false, 64 << 40), (false, usize::MAX), (true, usize::MAX)] {
+        let chunks = pull_all(open(file.path(), mapped).target(Bytes::new(target)), Delimited(b'\n'));
+        let [Ok(whole)] = chunks.as_slice() else { panic!("{} chunks", chunks.len()) };
+        assert!(whole[..] == bytes, "mapped {mapped}, target {target}");
+    }
+    for size in [0, 1, usize::MAX] {
+        let mut records = open(file.path(), false).fixed_size(size);
+        assert_eq!(records.pull().unwrap().is_ok(), size < usize::MAX);
+    }
+    let file = file_of(b"one\ntwo\n");
+    assert!(open(file.path(), false).lines().skip_records(u64::MAX).pull().is_none());
 }
 
 #[test]
@@ -414,4 +463,31 @@ fn a_chunk_has_all_the_records_that_fit_its_target() {
     check_chunks_are_full(&FixedSize::new(7), b"of size");
     check_chunks_are_full(&LengthPrefixed::U16_BE, b"\0\x07payload");
     check_chunks_are_full(&CsvRows::default(), b"a,\"row\"\n");
+}
+
+#[test]
+fn a_file_that_ends_before_the_place_to_go_on_at_is_an_error() {
+    for mapped in [false, true] {
+        let file = file_of(b"one\ntwo\nthree\n");
+        let pieces = || open(file.path(), mapped).target(Bytes::new(1)).lines();
+        let mut source = pieces();
+        source.pull().unwrap().unwrap();
+        source.pull().unwrap().unwrap();
+        let mark = source.mark().unwrap();
+        drop(source);
+        let go_on = || {
+            let mut source = pieces();
+            source.seek(&mark)?;
+            Ok::<_, gristmill::BoxError>(source.pull().map(|chunk| chunk.unwrap().to_vec()))
+        };
+        assert_eq!(go_on().unwrap().unwrap(), b"three\n");
+        // Nothing of it is mapped now.
+        file.as_file().set_len(8).unwrap();
+        assert_eq!(go_on().unwrap(), None, "mapped {mapped}");
+        for len in [7, 0] {
+            file.as_file().set_len(len).unwrap();
+            let error = std::error::Error::source(&*go_on().unwrap_err()).unwrap().to_string();
+            assert!(error.contains("shorter than the place"), "mapped {mapped}: {error}");
+        }
+    }
 }

@@ -1,11 +1,10 @@
 //! No stage can deadlock another, on any pool.
 
-use crate::support::{assert_balanced, pool, within};
+use crate::support::{Event, assert_balanced, pool, within};
 use gristmill::prelude::*;
 use gristmill::store;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 #[test]
 fn two_cpu_stages_around_a_blocking_one_run_on_a_pool_of_one() {
@@ -97,14 +96,15 @@ fn a_pipeline_may_run_inside_the_pool_and_inside_another() {
 #[test]
 fn the_rest_of_the_pool_is_not_starved() {
     within("a good neighbour", || {
-        let pool = pool(1);
+        let (pool, busy) = (pool(1), Event::default());
         let token = CancelToken::new();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let result = Pipeline::extract(0u64..).pool(&pool).cancel_token(&token).map(|item| item).count().run();
+                let numbers = Pipeline::extract(0u64..).pool(&pool).cancel_token(&token);
+                let result = numbers.inspect(|_| busy.happens()).count().run();
                 assert!(result.unwrap_err().is_cancelled());
             });
-            std::thread::sleep(Duration::from_millis(20));
+            busy.wait();
             // The pipeline keeps the only thread busy for ever, yet this gets its turn.
             assert_eq!(pool.install(|| 6 * 7), 42);
             token.cancel();
@@ -130,19 +130,19 @@ fn panics_of_a_fold_on_a_branch_end_the_run() {
 #[test]
 fn pipelines_on_one_thread_take_turns() {
     within("two pipelines on a pool of one", || {
-        let pool = pool(1);
+        let (pool, busy) = (pool(1), Event::default());
         let long_is_done = AtomicBool::new(false);
         let spin = |item: u64| (0..20_000).fold(item, |sum, step| std::hint::black_box(sum ^ step));
         let token = CancelToken::new();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let long = Pipeline::extract(0u64..).pool(&pool).cancel_token(&token).map(spin).count().run();
-                assert!(long.unwrap_err().is_cancelled());
+                let long = Pipeline::extract(0u64..).pool(&pool).cancel_token(&token).inspect(|_| busy.happens());
+                assert!(long.map(spin).count().run().unwrap_err().is_cancelled());
                 long_is_done.store(true, Ordering::SeqCst);
             });
-            std::thread::sleep(Duration::from_millis(20));
-            let short = Pipeline::extract(0..2_000u64).pool(&pool).map(spin).count().run().unwrap();
-            assert_eq!(short.output, 2_000);
+            busy.wait();
+            let short = Pipeline::extract(0..500u64).pool(&pool).map(spin).count().run().unwrap();
+            assert_eq!(short.output, 500);
             assert!(!long_is_done.load(Ordering::SeqCst));
             token.cancel();
         });

@@ -3,8 +3,7 @@
 use gristmill::Report;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
-use std::sync::Once;
-use std::sync::mpsc;
+use std::sync::{Condvar, Mutex, Once, mpsc};
 use std::time::Duration;
 
 /// How long a test may take: half a minute, so many times as [`slowness`] says.
@@ -47,6 +46,30 @@ pub fn in_a_quiet_moment(mut attempt: impl FnMut() -> Result<(), String>) {
         }
     }
     panic!("not once in {ATTEMPTS} times: {spoiled}");
+}
+
+/// Something that happens once, and that others wait for.
+#[derive(Debug, Default)]
+pub struct Event {
+    happened: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Event {
+    pub fn happens(&self) {
+        *self.happened.lock().unwrap() = true;
+        self.told.notify_all();
+    }
+
+    /// Waits for it, and panics if it has not come long before [`within`] would take the test for one that hangs.
+    #[track_caller]
+    pub fn wait(&self) {
+        let happened = self.happened.lock().unwrap();
+        let (happened, _) = self.told.wait_timeout_while(happened, patience() / 2, |happened| !*happened).unwrap();
+        let has_come = *happened;
+        drop(happened);
+        assert!(has_come, "what is waited for does not come");
+    }
 }
 
 /// Planned panics say so and are not printed.

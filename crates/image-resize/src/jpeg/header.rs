@@ -168,8 +168,7 @@ impl<'a> Header<'a> {
             return Err(corrupt("a frame without pixels"));
         }
         let stored = components.get(..3 * usize::from(n)).ok_or_else(|| corrupt("a short frame"))?;
-        for component in stored.chunks_exact(3) {
-            let &[id, sampling, quantization] = component else { unreachable!("chunks of three") };
+        for &[id, sampling, quantization] in stored.as_chunks().0 {
             let sampling = (u32::from(sampling >> 4), u32::from(sampling & 15));
             if !(1..=4).contains(&sampling.0) || !(1..=4).contains(&sampling.1) || quantization > 3 {
                 return Err(corrupt("a component that cannot be"));
