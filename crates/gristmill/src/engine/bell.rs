@@ -151,7 +151,8 @@ mod tests {
     fn who_settles_wakes_a_worker_for_a_return_for_a_call_and_for_both_at_once() {
         for (returned, called) in [(false, false), (true, false), (false, true), (true, true)] {
             let shared = shared(Clock::real());
-            let engine = Arc::new(Engine { shared: Arc::clone(&shared), nodes: Vec::new(), watchdog: None });
+            let engine =
+                Arc::new(Engine { shared: Arc::clone(&shared), nodes: Vec::new(), quiet: Vec::new(), watchdog: None });
             let raised = rayon::in_place_scope(|scope| {
                 if returned {
                     let (slot, _) = shared.gate.enter().unwrap();
@@ -161,7 +162,7 @@ mod tests {
                 if called {
                     shared.call_workers();
                 }
-                Driver { hands: Hands::Pool(scope), engine: &engine, is_worker: false }.settle();
+                Driver { hands: Hands::Pool { scope, is_worker: false }, engine: &engine }.settle();
                 shared.crew.seen()
             });
             assert_eq!(raised, u32::from(returned || called), "returned {returned}, called {called}");
