@@ -75,6 +75,44 @@ fn a_store_with_a_thread_gets_an_item_while_the_only_worker_is_busy_with_the_nex
     });
 }
 
+/// How long it takes to store thirty pairs: the first of each is quick, the second is worked on until the first is stored.
+fn run_in_pairs() -> Duration {
+    let (stored, told) = std::sync::mpsc::channel();
+    let (done, next) = std::sync::mpsc::channel();
+    let told = Mutex::new(told);
+    let pairs = (0..60u32).inspect(move |item| {
+        if *item > 0 && item % 2 == 0 {
+            next.recv().expect("the pair before is done");
+            // So long that the store sleeps, with nothing left to flush.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let transform = |item| {
+        if item % 2 == 1 {
+            let told = told.lock().unwrap();
+            while told.recv().expect("the first is stored") != item - 1 {}
+            // After the last nobody listens.
+            let _ = done.send(());
+        }
+        item
+    };
+    let (pool, began) = (pool(1), Instant::now());
+    let run = Pipeline::extract(source::waiting(pairs)).pool(&pool).morsel_items(1).map(transform).ordered();
+    run.store(store::from_fn(|item| stored.send(item))).run().unwrap();
+    began.elapsed()
+}
+
+#[test]
+fn a_store_with_a_thread_is_told_of_a_quick_item_while_the_only_worker_is_busy_with_a_slow_one() {
+    within("a store that is not told", || {
+        in_a_quiet_moment(|| {
+            // With a tick for each pair it takes less than 300 ms in all. A store that looks by itself does so every 50.
+            let took = run_in_pairs();
+            if took < Duration::from_millis(800) { Ok(()) } else { Err(format!("{took:?}")) }
+        });
+    });
+}
+
 #[test]
 fn a_trickling_source_does_not_leave_items_waiting() {
     within("trickle", || {
