@@ -1,7 +1,7 @@
 //! Stopping a run from outside.
 
+use crate::engine::sync::{AtomicU8, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Stops a run from another thread, or from inside a stage.
 ///

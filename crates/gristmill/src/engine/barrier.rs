@@ -465,10 +465,6 @@ impl Seat<'_> {
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
-    use super::super::clock::Clock;
-    use super::super::crew::Crew;
-    use super::super::gate::Gate;
-    use super::super::pace::Pace;
     use super::*;
     use crate::cancel::CancelToken;
     use crate::checkpoint::Mark;
@@ -478,8 +474,7 @@ mod tests {
     const NOBODY_WAITS: Duration = Duration::ZERO;
 
     fn shared() -> Arc<Shared> {
-        let (gate, crew, pace) = (Gate::new(8, None), Crew::new(1), Pace::new(None));
-        Arc::new(Shared::new(gate, crew, pace, CancelToken::new(), Duration::from_millis(1), Clock::simulated(1)))
+        Arc::new(Shared::small(CancelToken::new()))
     }
 
     fn keeper<'env>(checkpoint: Checkpoint) -> Arc<Keeper<'env>> {

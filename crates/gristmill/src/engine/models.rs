@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod put_aside;
+mod stop;
 
 use super::bell::Bell;
 use super::crew::Crew;

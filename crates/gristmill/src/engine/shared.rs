@@ -224,9 +224,15 @@ impl Shared {
     }
 
     /// Whether sources should end; a token that was cancelled stops the run here and now.
+    ///
+    /// The token is asked for the drain first: were it the other way round, a cancellation that comes between the two
+    /// questions would end the source as a drain does, and a run that was cancelled could return `Ok`.
     pub(crate) fn is_draining(&self) -> bool {
-        self.heed_cancel();
-        self.cancel.is_draining()
+        let is_draining = self.cancel.is_draining();
+        if is_draining {
+            self.heed_cancel();
+        }
+        is_draining
     }
 
     /// A source that had not run dry was ended, as the run drains.
@@ -351,13 +357,21 @@ impl Shared {
 }
 
 #[cfg(test)]
+impl Shared {
+    /// What a run of one worker shares, with a window of eight morsels and a virtual clock.
+    pub(crate) fn small(token: CancelToken) -> Self {
+        let (gate, crew, pace) = (Gate::new(8, None), Crew::new(1), Pace::new(None));
+        Shared::new(gate, crew, pace, token, Duration::from_millis(1), Clock::simulated(1))
+    }
+}
+
+#[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
     use super::*;
 
     fn shared(token: CancelToken, open_ends: usize) -> Shared {
-        let (gate, crew, pace) = (Gate::new(8, None), Crew::new(1), Pace::new(None));
-        let shared = Shared::new(gate, crew, pace, token, Duration::from_millis(1), Clock::simulated(1));
+        let shared = Shared::small(token);
         (0..open_ends).for_each(|_| shared.open_end());
         shared
     }

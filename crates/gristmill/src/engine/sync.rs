@@ -2,19 +2,20 @@
 //!
 //! The parts of the engine that synchronize ([`crew`](super::crew), [`gate`](super::gate), [`funnel`](super::funnel),
 //! [`bell`](super::bell), [`barrier`](super::barrier) with the queues of dead letters, and the lock of a
-//! [`segment`](super::segment)), and the limits that stages share, take what they need from here. An ordinary build gets
-//! parking_lot and std; `--cfg loom` gets the same names on top of loom, which tries every interleaving.
+//! [`segment`](super::segment)), the limits that stages share and the token that stops a run take what they need from here.
+//! An ordinary build gets parking_lot and std; `--cfg loom` gets the same names on top of loom, which tries every
+//! interleaving.
 
 #[cfg(loom)]
-pub(crate) use self::model::{AtomicU64, Condvar, Mutex, MutexGuard};
+pub(crate) use self::model::{AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
-pub(crate) use self::real::{AtomicU64, Condvar, Mutex, MutexGuard};
+pub(crate) use self::real::{AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard};
 pub(crate) use std::sync::atomic::Ordering;
 
 #[cfg(not(loom))]
 mod real {
     pub(crate) use parking_lot::{Mutex, MutexGuard};
-    pub(crate) use std::sync::atomic::AtomicU64;
+    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU64};
     use std::time::Duration;
 
     /// parking_lot's condition variable, with the guard passed through by value as std and loom have it.
@@ -49,7 +50,7 @@ mod real {
 #[cfg(loom)]
 mod model {
     pub(crate) use loom::sync::MutexGuard;
-    pub(crate) use loom::sync::atomic::AtomicU64;
+    pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64};
     use std::time::Duration;
 
     /// parking_lot's mutex interface on loom's mutex.

@@ -183,10 +183,7 @@ mod tests {
     #[test]
     #[cfg(not(loom))]
     fn a_pipeline_that_moves_is_not_stuck_however_long_it_takes() {
-        use crate::engine::{clock::Clock, crew::Crew, gate::Gate, pace::Pace};
-        let (gate, crew, pace) = (Gate::new(8, None), Crew::new(1), Pace::new(None));
-        let (cancel, flush) = (crate::CancelToken::new(), Duration::from_millis(1));
-        let shared = Shared::new(gate, crew, pace, cancel, flush, Clock::simulated(1));
+        let shared = Shared::small(crate::CancelToken::new());
         let cell = Arc::new(StageCell::new("map".into(), Kind::Transform, 0, 1));
         assert!(shared.stages.set(vec![Arc::clone(&cell)]).is_ok());
         let _in_flight = shared.gate.force();

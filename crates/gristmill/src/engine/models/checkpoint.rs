@@ -2,11 +2,7 @@
 
 use super::super::DeadLane;
 use super::super::barrier::{Barrier, Keeper, Seat};
-use super::super::clock::Clock;
-use super::super::crew::Crew;
 use super::super::dead::{DeadQueue, Next};
-use super::super::gate::Gate;
-use super::super::pace::Pace;
 use super::super::plan::DeadEnd;
 use super::super::shared::Shared;
 use super::super::sync::Mutex;
@@ -26,8 +22,7 @@ const LATE: u64 = u64::MAX - 1;
 type Letters = Arc<DeadQueue<u64, ()>>;
 
 fn shared() -> Arc<Shared> {
-    let (gate, crew, pace) = (Gate::new(8, None), Crew::new(1), Pace::new(None));
-    Arc::new(Shared::new(gate, crew, pace, CancelToken::new(), Duration::from_millis(1), Clock::simulated(1)))
+    Arc::new(Shared::small(CancelToken::new()))
 }
 
 fn post(letters: &Letters, shared: &Shared, position: u64) {
