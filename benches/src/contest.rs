@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::measure::Measurement;
+use crate::turns::turns;
 
 /// What went wrong with a contender, or with getting its input.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -78,7 +79,7 @@ impl Entrant {
 }
 
 impl Contest {
-    /// Runs everybody `rounds` times after one run that is not timed. Another one starts in every round, so that none
+    /// Runs everybody `rounds` times after one run that is not timed, in the order of [`turns`](crate::turns): nobody
     /// always follows the same.
     ///
     /// # Errors
@@ -92,8 +93,7 @@ impl Contest {
             check(entrant.name, &entrant.run()?.0, &expected)?;
         }
         for round in 0..rounds {
-            for turn in 0..self.entrants.len() {
-                let index = (round + turn) % self.entrants.len();
+            for index in turns(self.entrants.len(), round) {
                 let entrant = &mut self.entrants[index];
                 let (answer, took) = entrant.run()?;
                 seconds[index].push(took.as_secs_f64());

@@ -19,5 +19,6 @@ pub mod page;
 pub mod python;
 pub mod report;
 pub mod resources;
+pub mod turns;
 pub mod work;
 pub mod workloads;

@@ -8,6 +8,7 @@ use crate::contenders::{self, Contender};
 use crate::fold::{Fold, Mismatch};
 use crate::job::Job;
 use crate::resources::Resources;
+use crate::turns::turns;
 use crate::work::Calibration;
 
 /// How a case is measured.
@@ -64,10 +65,9 @@ impl Plan {
     }
 }
 
-/// One timed run of each; another one starts in every round, so that none always follows the same.
+/// One timed run of each, in the order of [`turns`].
 fn run_round(entrants: &mut [Entrant], round: usize, resources: &Resources) -> Result<(), WrongResult> {
-    for turn in 0..entrants.len() {
-        let index = (round + turn) % entrants.len();
+    for index in turns(entrants.len(), round) {
         let seconds = entrants[index].run(resources)?;
         entrants[index].seconds.push(seconds);
     }
