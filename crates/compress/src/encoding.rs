@@ -194,7 +194,8 @@ impl Encoding {
             .try_map_init(move || self.compressor(), |compressor, block: Block| compressor.compress(&block))
             .named("compress")
             .weigh();
-        Ok(compressed.memory_budget(self.budget()).ordered())
+        // What cannot be compressed gets hardly larger.
+        Ok(compressed.memory_budget(self.budget()).expected_growth(1.0).ordered())
     }
 
     fn check(&self) -> Result<(), CompressError> {

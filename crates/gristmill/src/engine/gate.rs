@@ -8,8 +8,8 @@
 //!
 //! A morsel is charged what it is *predicted* to weigh at its heaviest: its weight at the source times the growth that
 //! earlier morsels showed on their way. Until the first morsel has come through, a run with a budget admits one at a
-//! time, as nothing is known about growth yet. If a morsel turns out heavier than predicted the charge follows, so the
-//! next ones wait.
+//! time, as nothing is known about growth yet, unless the user has said what he expects. If a morsel turns out heavier than
+//! predicted the charge follows, so the next ones wait.
 //!
 //! # Invariants
 //!
@@ -88,8 +88,16 @@ pub(crate) enum Charge {
 const BACKSTOP: Duration = Duration::from_millis(5);
 
 impl Gate {
+    /// One that learns how much heavier items get from the first.
+    #[cfg(test)]
     pub(crate) fn new(window: usize, budget: Option<usize>) -> Arc<Self> {
-        Arc::new(Gate { window, budget, state: Mutex::new(State::default()), room: Condvar::new() })
+        Self::expecting(window, budget, None)
+    }
+
+    /// One that need not learn first how many times heavier items get.
+    pub(crate) fn expecting(window: usize, budget: Option<usize>, growth: Option<f64>) -> Arc<Self> {
+        let growth = growth.map_or_else(Growth::default, |ratio| Growth { ratio: ratio.max(1.0), known: true });
+        Arc::new(Gate { window, budget, state: Mutex::new(State { growth, ..State::default() }), room: Condvar::new() })
     }
 
     /// Bytes; `None` is unbounded.
@@ -432,7 +440,7 @@ impl Drop for Permit {
     }
 }
 
-/// How much heavier items get on their way, as learned.
+/// How much heavier items get on their way, as said and learned.
 #[derive(Debug)]
 struct Growth {
     /// Heaviest weight on the way per byte at the source; never below one.
@@ -554,6 +562,24 @@ mod tests {
         assert_eq!(gate.enter().unwrap_err(), BUSY);
         drop(first);
         let [_second, _third] = [bring(&gate, 10), bring(&gate, 10)];
+    }
+
+    #[test]
+    fn what_is_expected_need_not_be_learned_first() {
+        let gate = Gate::expecting(4, Some(100), Some(2.0));
+        let [_first, _second] = [bring(&gate, 25), bring(&gate, 25)];
+        assert_eq!(gate.enter().unwrap_err(), BUSY, "each is charged twice its weight");
+        let shrinking = Gate::expecting(4, Some(100), Some(0.5));
+        let _first = bring(&shrinking, 60);
+        assert_eq!(charged(&shrinking), 60, "nothing is charged less than it weighs at the source");
+    }
+
+    #[test]
+    fn what_is_learned_replaces_what_was_expected() {
+        let gate = Gate::expecting(8, Some(1_000), Some(1.0));
+        bring(&gate, 10).reweigh(40);
+        let _second = bring(&gate, 10);
+        assert_eq!(charged(&gate), 40);
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub(crate) trait DeadEnd: Send + Sync {
 impl<'env> Plan<'env> {
     pub(crate) fn new(settings: Settings<'env>) -> Self {
         let workers = settings.workers();
-        let gate = Gate::new(settings.window_morsels(), settings.budget_bytes());
+        let gate = Gate::expecting(settings.window_morsels(), settings.budget_bytes(), settings.expected_growth);
         let shared = Shared::new(
             gate,
             Crew::new(workers),

@@ -1080,8 +1080,9 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     /// Bounds how many bytes may be in flight: in lanes, inside workers, waiting for their turn, in open batches.
     ///
     /// Admission happens at the source, by what items are predicted to weigh at their heaviest. How much stages make them
-    /// grow is learned as the run goes, from a first morsel of one item; a sudden change can overshoot by what is in
-    /// flight at that moment. An item heavier than the whole budget is let in alone.
+    /// grow is learned as the run goes, from a first morsel of one item, which goes alone unless
+    /// [`expected_growth`](Self::expected_growth) is set; a sudden change can overshoot by what is in flight at that
+    /// moment. An item heavier than the whole budget is let in alone.
     ///
     /// An item weighs its size if its type owns no memory. If it does, the stage must be followed by
     /// [`weigh`](Pipeline::weigh) or [`weigh_by`](Pipeline::weigh_by); `run` says which one is missing.
@@ -1092,6 +1093,49 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Pipeline<'env, In, Op> {
     pub fn memory_budget(mut self, bytes: Bytes) -> Self {
         self.settings.refuse_zero("memory_budget", bytes.get());
         self.settings.budget = Some(bytes);
+        self
+    }
+
+    /// Says how many times its weight at the source an item weighs at its heaviest on the way, so that with a
+    /// [`memory_budget`](Self::memory_budget) all workers have work from the first moment. Worth it where one item takes so
+    /// long that the run is felt to begin with one core.
+    ///
+    /// It is where learning begins: items that turn out heavier are charged for it, and so are those after them. Until that
+    /// is seen the budget can be overshot by what is in flight. Less than 1 is refused, as an item weighs at least what it
+    /// weighs at the source; without a budget nothing depends on it.
+    ///
+    /// # Default
+    ///
+    /// Unknown: the first morsel goes through the run alone, and is measured.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use gristmill::prelude::*;
+    ///
+    /// let blocks = (0..20u8).map(|byte| vec![byte; 10_000]);
+    /// let report = Pipeline::extract(blocks)
+    ///     .weigh()
+    ///     .map(|mut block: Vec<u8>| {
+    ///         block.truncate(100);
+    ///         block.shrink_to_fit();
+    ///         block
+    ///     })
+    ///     .weigh()
+    ///     .memory_budget(Bytes::kib(64))
+    ///     .expected_growth(1.0)
+    ///     .count()
+    ///     .run()?;
+    /// assert_eq!(report.output, 20);
+    /// assert!(report.peak_bytes <= 64 << 10);
+    /// # Ok::<(), gristmill::Error>(())
+    /// ```
+    pub fn expected_growth(mut self, times: f64) -> Self {
+        if times.is_finite() && times >= 1.0 {
+            self.settings.expected_growth = Some(times);
+        } else {
+            self.settings.refuse("expected_growth", format!("must be at least 1, and finite, not {times}"));
+        }
         self
     }
 

@@ -3,8 +3,8 @@
 use crate::support::{assert_balanced, hash, pool, within};
 use gristmill::prelude::*;
 use gristmill::{source, store};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 /// Counts the bytes of the blobs that live.
@@ -296,6 +296,31 @@ fn without_a_budget_a_source_on_a_thread_does_not_run_ahead() {
             // The window, the intake, and what is between: a few morsels of one item.
             let most = most.into_inner();
             assert!(most <= 30, "seed {seed}: {most} of 300 items ahead of the store");
+        }
+    });
+}
+
+#[test]
+fn what_is_expected_to_grow_so_much_need_not_go_alone_first() {
+    within("two first items that meet", || {
+        for waits in [false, true] {
+            let pool = pool(2);
+            // Neither of the first two goes on before the other is there.
+            let both = Barrier::new(2);
+            let meet = |item: u64| {
+                if item < 2 {
+                    both.wait();
+                }
+                item
+            };
+            macro_rules! count {
+                ($source:expr) => {{
+                    let numbers = Pipeline::extract($source).map(meet).morsel_items(1).pool(&pool);
+                    numbers.memory_budget(Bytes::kib(1)).expected_growth(1.0).count().run().unwrap().output
+                }};
+            }
+            let count = if waits { count!(source::waiting(0..100)) } else { count!(0..100) };
+            assert_eq!(count, 100);
         }
     });
 }

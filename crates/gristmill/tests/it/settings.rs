@@ -22,6 +22,9 @@ fn zero_is_refused_by_name() {
     refused(ten().window(0).count().run(), "window");
     refused(ten().workers(0).count().run(), "workers");
     refused(ten().memory_budget(Bytes::new(0)).count().run(), "memory_budget");
+    for growth in [0.0, 0.999, -1.0, f64::NAN, f64::INFINITY] {
+        refused(ten().expected_growth(growth).count().run(), "expected_growth");
+    }
     refused(ten().flush_interval(Duration::ZERO).count().run(), "flush_interval");
     refused(ten().batch(0).count().run(), "batch");
     refused(ten().batch_bytes(Bytes::new(0)).count().run(), "batch");
@@ -56,6 +59,7 @@ fn absurd_sizes_mean_as_much_as_there_is() {
         .window(usize::MAX)
         .workers(usize::MAX)
         .memory_budget(Bytes::new(usize::MAX))
+        .expected_growth(f64::MAX)
         .flush_interval(Duration::MAX)
         .batch_within(usize::MAX, Duration::MAX)
         .collect::<Vec<_>>()
