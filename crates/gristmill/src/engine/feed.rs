@@ -623,8 +623,8 @@ impl<T> Intake<T> {
     }
 
     /// Says for how many items there is room. If for none, waits until the intake is half empty, as to be woken for each
-    /// item that is taken would cost more than a cheap one; or only until there is some room, if a morsel is dear; or until
-    /// `patience` is at an end.
+    /// item that is taken would cost more than a cheap one; or only until there is some room, if a morsel is dear, as the
+    /// system may let the source wait for longer than one takes while all cores are busy; or until `patience` is at an end.
     pub(super) fn wait_for_room(&self, most: usize, shared: &Shared, patience: Duration) -> usize {
         let mut laid = self.state.lock();
         if laid.items.len() >= most && !shared.is_stopped() {
@@ -724,11 +724,9 @@ impl<T: Send> Feed<T> for IntakeFeed<T> {
     }
 }
 
-/// How many items an intake holds before the source waits: when it is woken, there is still a morsel for each worker. While
-/// all cores are busy with dear morsels the system may keep the source waiting for longer than one of them takes.
+/// How many items an intake holds before the source waits: when it is woken, there is still a morsel for each worker.
 fn most(shared: &Shared) -> usize {
-    let morsels = if shared.pace.is_dear() { 3 } else { 2 };
-    shared.pace.last().saturating_mul(morsels * shared.crew.max())
+    shared.pace.last().saturating_mul(2 * shared.crew.max())
 }
 
 /// Weight and charge of several items.
