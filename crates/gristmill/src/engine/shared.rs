@@ -128,6 +128,11 @@ impl Shared {
         self.closed.notify_all();
     }
 
+    /// How many threads deal with items.
+    pub(crate) fn at_work(&self) -> usize {
+        self.closing.lock().at_work
+    }
+
     /// Waits until no thread deals with items any more.
     pub(crate) fn wait_for_threads(&self) {
         let mut closing = self.closing.lock();
