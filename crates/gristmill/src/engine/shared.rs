@@ -287,9 +287,9 @@ impl Shared {
         self.ended.notify_all();
     }
 
-    /// Turns a cancelled token into a stop.
+    /// Turns a cancelled token into a stop, unless everything was dealt with.
     pub(crate) fn heed_cancel(&self) {
-        if self.cancel.is_cancelled() && !self.is_stopped() {
+        if self.cancel.is_cancelled() && !self.is_over() {
             self.abort(Error::new(ErrorKind::Cancelled));
         }
     }
