@@ -249,7 +249,7 @@ mod tests {
                     drop(Guard::new(map).unwrap());
                 }
             });
-            let found = (0..300_000).find_map(|_| slots().find_map(|slot| slot.map_around(between)));
+            let found = (0..1_000_000).find_map(|_| slots().find_map(|slot| slot.map_around(between)));
             over.store(true, Ordering::Relaxed);
             assert!(found.is_none(), "{found:?}");
         });
