@@ -204,7 +204,7 @@ fn a_store_that_cannot_be_finished_does_not_hide_that_the_run_was_cancelled() {
             let numbers = Pipeline::extract(0u64..).cancel_token(&token);
             let numbers = numbers.inspect(|number| {
                 if *number == 100 {
-                    token.cancel()
+                    token.cancel();
                 }
             });
             let error = numbers.store(Unclosable(waits)).run().unwrap_err();
