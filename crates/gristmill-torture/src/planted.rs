@@ -161,6 +161,20 @@ pub const PLANTS: &[Plant] = &[
         caught_by: CaughtBy::Test("stop::draining_stores_what_is_in_flight"),
     },
     Plant {
+        name: "ending: a drain before a source has come to its place is not noted",
+        file: "engine/feed.rs",
+        from: "            shared.note_drained();\n            self.ended = true;",
+        to: "            self.ended = true;",
+        caught_by: CaughtBy::Test("endings::a_run_that_is_drained"),
+    },
+    Plant {
+        name: "ending: a caller in the pool sleeps while its stores are finished",
+        file: "engine/mod.rs",
+        from: "        wait_until(in_pool, || thread.is_finished());",
+        to: "        let _ = in_pool;",
+        caught_by: CaughtBy::Test("pools::a_caller_in_the_pool"),
+    },
+    Plant {
         name: "accounts: morsels that are dropped are not counted",
         file: "engine/morsel.rs",
         from: "            self.shared.lost.fetch_add(self.items.len() as u64, Ordering::Relaxed);\n        }\n        if let Some(home)",
@@ -310,8 +324,8 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "signals: a second one does nothing",
         file: "signals.rs",
-        from: "        self.token.cancel();\n        for signal",
-        to: "        for signal",
+        from: "            1 => self.token.cancel(),",
+        to: "            1 => {}",
         caught_by: CaughtBy::Process("a_second_signal_cancels"),
     },
     Plant {
@@ -395,6 +409,13 @@ pub const PLANTS: &[Plant] = &[
         from: "limit.try_enter().ok_or(Refusal::Full)?",
         to: "limit.try_enter().ok_or(if self.guards.falls_back { Refusal::Open } else { Refusal::Full })?",
         caught_by: CaughtBy::Seeds,
+    },
+    Plant {
+        name: "limits: a token at the old rate undoes that a new one was heeded",
+        file: "limit.rs",
+        from: "if self.interval.load(Ordering::Relaxed) != interval {",
+        to: "if interval == 0 {",
+        caught_by: CaughtBy::Model("a_rate_that_is_raised"),
     },
     Plant {
         name: "limits: one place too many",

@@ -35,6 +35,20 @@ use std::sync::Arc;
 pub struct RateLimit(Arc<Bucket>);
 
 /// A token bucket.
+///
+/// # Changing the rate
+///
+/// At a higher rate a bucket that is empty now is full earlier, so `full_at` must be brought forward, once: who did so
+/// each time that he asks would find it empty each time.
+///
+/// 1. Whoever changes the interval leaves a mark after it (`changed`).
+/// 2. Who asks takes the mark away first, and reads the interval then. If there was a mark he brings `full_at` forward.
+/// 3. Who has taken a token looks whether the interval is still the one that he went by. If not he leaves the mark again.
+///
+/// Without the order of step 2 the mark was taken away by one who still went by the old interval, and nobody brought
+/// `full_at` forward. Without step 3 one who was slow wrote down the time of the old interval after that was done. Either
+/// way who waits did so for as long as the old rate says, which may be hours. `full_at` is only ever changed in one step
+/// from what it was, with what was seen handed on: of two changes the later one sees what the earlier one saw.
 pub(crate) struct Bucket {
     /// When it will be full, in nanoseconds.
     full_at: AtomicU64,
@@ -77,8 +91,7 @@ impl RateLimit {
 
     /// Changes the rate, for all that share the limit. What waits already feels it within 50 ms.
     pub fn set_rate(&self, rate: f64) {
-        self.0.interval.store(interval(rate), Ordering::Relaxed);
-        self.0.changed.store(1, Ordering::Relaxed);
+        self.0.set_interval(interval(rate));
     }
 
     /// The rate, in attempts a second.
@@ -141,29 +154,38 @@ impl Bucket {
 
     /// Takes a token, or says when to ask again.
     pub(crate) fn try_take(&self, now: u64) -> Result<(), u64> {
+        let changed = self.changed.load(Ordering::Relaxed) == 1 && self.changed.swap(0, Ordering::Acquire) == 1;
         let interval = self.interval.load(Ordering::Relaxed);
         if interval == CLOSED {
             return Err(u64::MAX);
         }
         let depth = interval.saturating_mul(self.burst.load(Ordering::Relaxed));
-        let mut full_at = self.full_at.load(Ordering::Relaxed);
-        // At a higher rate a bucket that is empty now is full earlier. To be done once: who asks again and again would
-        // find it empty each time.
-        if self.changed.load(Ordering::Relaxed) == 1 && self.changed.swap(0, Ordering::Relaxed) == 1 {
-            full_at = full_at.min(now.saturating_add(depth));
-            self.full_at.store(full_at, Ordering::Relaxed);
+        if changed {
+            self.full_at.fetch_min(now.saturating_add(depth), Ordering::AcqRel);
         }
+        let mut full_at = self.full_at.load(Ordering::Relaxed);
         loop {
             let next = full_at.max(now).saturating_add(interval);
             let short = next.saturating_sub(now).saturating_sub(depth);
             if short > 0 {
                 return Err(now.saturating_add(short));
             }
-            match self.full_at.compare_exchange_weak(full_at, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(()),
+            match self.full_at.compare_exchange_weak(full_at, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => {
+                    if self.interval.load(Ordering::Relaxed) != interval {
+                        self.changed.store(1, Ordering::Release);
+                    }
+                    return Ok(());
+                }
                 Err(other) => full_at = other,
             }
         }
+    }
+
+    pub(crate) fn set_interval(&self, interval: u64) {
+        self.interval.store(interval, Ordering::Relaxed);
+        // Release: who takes the mark away sees the interval.
+        self.changed.store(1, Ordering::Release);
     }
 }
 
@@ -306,8 +328,9 @@ impl ConcurrencyLimit {
         if let Some(controller) = &self.shared.controller {
             let limit = self.limit();
             let next = controller.lock().note(limit, now, took, was_last);
+            // Unless somebody has set another meanwhile.
             if next != limit {
-                self.set_limit(next);
+                self.shared.places.move_limit(limit, next);
             }
         }
     }

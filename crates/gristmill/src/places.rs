@@ -85,7 +85,17 @@ impl<S: Called> Places<S> {
 
     /// Changes the limit.
     pub(crate) fn set_limit(&self, limit: u32) {
-        let before = self.update(|word| Some(u64::from(limit) * LIMIT + word % LIMIT));
+        self.change_limit(|_| Some(limit));
+    }
+
+    /// Changes the limit if it is still what it was.
+    pub(crate) fn move_limit(&self, from: u32, to: u32) {
+        self.change_limit(|limit| (limit == from).then_some(to));
+    }
+
+    fn change_limit(&self, change: impl Fn(u32) -> Option<u32>) {
+        let before =
+            self.update(|word| change((word / LIMIT) as u32).map(|limit| u64::from(limit) * LIMIT + word % LIMIT));
         if before.is_ok_and(|word| word & WAITING != 0) {
             self.call(None);
         }
@@ -279,6 +289,18 @@ mod tests {
         places.leave(None);
         places.leave(None);
         assert_eq!((places.free(), places.has_room(None)), (1, true));
+    }
+
+    #[test]
+    fn a_limit_is_moved_only_from_what_it_was() {
+        let (places, a) = (Places::new(3), Arc::new(Stage::default()));
+        places.move_limit(2, 9);
+        assert_eq!(places.limit(), 3);
+        places.want(&a);
+        places.move_limit(2, 9);
+        assert_eq!((places.limit(), a.calls()), (3, 0));
+        places.move_limit(3, 9);
+        assert_eq!((places.limit(), a.calls()), (9, 1), "who waits is called");
     }
 
     #[test]

@@ -94,11 +94,12 @@ impl Signals {
     }
 
     fn take(&self, signal: i32, earlier: usize, ended: &Receiver<()>) {
-        if earlier == 0 {
-            self.token.drain();
-            return;
+        match earlier {
+            0 => return self.token.drain(),
+            1 => self.token.cancel(),
+            // It came before the handler that ends the process was set.
+            _ => self.end_process(signal),
         }
-        self.token.cancel();
         for signal in [SIGINT, SIGTERM] {
             // It can only fail for signals that nobody may handle.
             let _ = signal_hook::flag::register_conditional_default(signal, Arc::new(AtomicBool::new(true)));

@@ -101,6 +101,14 @@ impl Workers {
         self.0.wanted.store(workers.min(self.most()).max(1), Relaxed);
     }
 
+    /// Changes the number if it is still what it was: for a stage that finds it itself, and is not to undo what somebody
+    /// has set meanwhile.
+    pub(crate) fn shift(&self, from: usize, to: usize) {
+        let to = to.min(self.most()).max(1);
+        // If it is another by now the stage goes on from there.
+        let _ = self.0.wanted.compare_exchange(from, to, Relaxed, Relaxed);
+    }
+
     /// How many threads are wanted.
     #[must_use]
     pub fn get(&self) -> usize {
@@ -133,6 +141,17 @@ impl From<&Workers> for Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_set_meanwhile_is_not_undone() {
+        let workers = Workers::new(2).up_to(6);
+        workers.shift(2, 4);
+        assert_eq!(workers.get(), 4);
+        workers.shift(2, 1);
+        assert_eq!(workers.get(), 4);
+        workers.shift(4, 9);
+        assert_eq!(workers.get(), 6);
+    }
 
     #[test]
     fn a_number_stays_between_one_and_the_most() {

@@ -197,6 +197,10 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Hand<'env, In, Op> {
         if self.number < node.threads() {
             return Turned::Idle;
         }
+        // It was told, so a tick that finds it wanted again wakes it, also if no tick came since it was not.
+        let mut control = node.control.lock();
+        control.wanted = control.wanted.min(self.number);
+        drop(control);
         if !std::mem::replace(&mut self.resting, true) {
             // It may have been woken for something, or have given back a place that others of the stage wait for.
             node.bell.ring(1);
@@ -278,14 +282,14 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> State<'env, In, Op> {
         }
     }
 
-    /// How long a thread may sleep; sets the alarm if something is due before.
-    fn sleep_for(&mut self, node: &BlockingNode<'env, In, Op>, patience: Duration) -> Duration {
+    /// How long a thread may sleep, and whether it has set the alarm, as something is due before any other thread looks.
+    fn sleep_for(&mut self, node: &BlockingNode<'env, In, Op>, patience: Duration) -> (Duration, bool) {
         let due = self.parked.due();
         if due >= self.alarm {
-            return patience;
+            return (patience, false);
         }
         self.alarm = due;
-        patience.min(Duration::from_nanos(due.saturating_sub(node.shared.now())))
+        (patience.min(Duration::from_nanos(due.saturating_sub(node.shared.now()))), true)
     }
 }
 
@@ -397,14 +401,14 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
             }
             let Some(longest) = patience.take() else { return Taken::Nothing };
             state.asleep += 1;
-            let sleep = state.sleep_for(self, longest);
+            let (sleep, is_mine) = state.sleep_for(self, longest);
             let alarm = state.alarm;
             drop(state);
             self.bell.wait(seen, sleep);
             let mut state = self.state.lock();
             state.asleep -= 1;
-            // Who had set the alarm is awake.
-            if sleep < longest && state.alarm == alarm {
+            // Who had set the alarm is awake, though it may be too early.
+            if is_mine && state.alarm == alarm {
                 state.alarm = NEVER;
             }
         }
@@ -539,11 +543,12 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> BlockingNode<'env, In, Op> {
             let state = self.state.lock();
             let queued = !state.jobs.is_empty() && !state.parked.has_line();
             drop(state);
-            let (workers, busy) = (self.threads(), self.busy.load(Ordering::Relaxed));
+            let set = self.workers.get();
+            let (workers, busy) = (set.clamp(1, self.most), self.busy.load(Ordering::Relaxed));
             let now = self.shared.now();
             let next = tuner.look(Look { now, workers, busy, queued, done: self.done.load(Ordering::Relaxed) });
             if next != workers {
-                self.workers.set(next);
+                self.workers.shift(set, next);
             }
         }
         let wanted = self.threads();

@@ -144,8 +144,13 @@ impl Rest {
         if self.skip == 0 || self.ended {
             return false;
         }
-        if shared.is_stopped() || shared.is_draining() {
+        if shared.is_draining() {
+            // Once it has ended nobody looks whether it was a drain.
+            shared.note_drained();
             self.ended = true;
+        }
+        self.ended |= shared.is_stopped();
+        if self.ended {
             return false;
         }
         for _ in 0..self.skip.min(SKIPPED_AT_ONCE) {

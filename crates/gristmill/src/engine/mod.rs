@@ -90,6 +90,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 /// What a segment takes its items from.
@@ -418,22 +419,23 @@ impl<'env> Engine<'env> {
                 self.wait_for_workers(in_pool);
             }
             queues.iter().for_each(|queue| queue.close());
-            dead.into_iter().for_each(|thread| task::join(thread, driver));
+            dead.into_iter().for_each(|thread| join(thread, driver, in_pool));
             if !own.is_empty() {
                 self.shared.decide();
             }
-            own.into_iter().for_each(|thread| task::join(thread, driver));
+            own.into_iter().for_each(|thread| join(thread, driver, in_pool));
         });
     }
 
-    /// Waits until no worker and no thread deals with items.
+    /// Waits until no thread and no worker deals with items. The threads first: as long as there are any, workers may be
+    /// started by them, and who starts one does so before he ends.
     fn wait_for_workers(&self, in_pool: bool) {
-        while self.shared.crew.active() > 0 {
-            if !in_pool || !let_others_in() {
-                std::thread::sleep(Duration::from_micros(20));
-            }
+        if in_pool {
+            wait_until(in_pool, || self.shared.at_work() == 0);
+        } else {
+            self.shared.wait_for_threads();
         }
-        self.shared.wait_for_threads();
+        wait_until(in_pool, || self.shared.crew.active() == 0);
     }
 
     /// Looks after the run until it is over. Each look takes a core from a worker, so while the workers find the time to
@@ -509,6 +511,24 @@ impl Engine<'_> {
             }
         }
     }
+}
+
+/// Waits for others at the end of a run. A caller who is himself a thread of the pool, perhaps the only one, works along:
+/// what he waits for may have called rayon and wait for him.
+fn wait_until(in_pool: bool, done: impl Fn() -> bool) {
+    while !done() {
+        if !in_pool || !let_others_in() {
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    }
+}
+
+/// Waits until a thread is gone.
+fn join(thread: ScopedJoinHandle<'_, ()>, driver: Driver<'_, '_>, in_pool: bool) {
+    if in_pool {
+        wait_until(in_pool, || thread.is_finished());
+    }
+    task::join(thread, driver);
 }
 
 /// The next thread that was not wanted before and is now.

@@ -3,6 +3,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p gristmill --release --lib models`
 
 mod checkpoint;
+mod limits;
 mod put_aside;
 mod stop;
 

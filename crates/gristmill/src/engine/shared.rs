@@ -128,6 +128,11 @@ impl Shared {
         self.closed.notify_all();
     }
 
+    /// How many threads deal with items.
+    pub(crate) fn at_work(&self) -> usize {
+        self.closing.lock().at_work
+    }
+
     /// Waits until no thread deals with items any more.
     pub(crate) fn wait_for_threads(&self) {
         let mut closing = self.closing.lock();
@@ -282,9 +287,9 @@ impl Shared {
         self.ended.notify_all();
     }
 
-    /// Turns a cancelled token into a stop.
+    /// Turns a cancelled token into a stop, unless everything was dealt with.
     pub(crate) fn heed_cancel(&self) {
-        if self.cancel.is_cancelled() && !self.is_stopped() {
+        if self.cancel.is_cancelled() && !self.is_over() {
             self.abort(Error::new(ErrorKind::Cancelled));
         }
     }

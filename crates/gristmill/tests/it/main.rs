@@ -8,6 +8,7 @@ mod budget;
 mod checkpoint;
 mod chunks;
 mod control;
+mod endings;
 mod errors;
 mod fallback;
 mod groups;

@@ -4,7 +4,7 @@ use crate::support::{Event, assert_balanced, pool, within};
 use gristmill::prelude::*;
 use gristmill::store;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 #[test]
 fn two_cpu_stages_around_a_blocking_one_run_on_a_pool_of_one() {
@@ -90,6 +90,69 @@ fn a_pipeline_may_run_inside_the_pool_and_inside_another() {
             });
             assert_eq!(sum, (0..20u64).map(|item| item * item.saturating_sub(1)).sum());
         }
+    });
+}
+
+/// Runs it on the only thread of a pool, which so is the caller of `run`.
+fn on_a_pool_of_one<R: Send>(body: impl FnOnce(&rayon::ThreadPool) -> R + Send) -> R {
+    let pool = pool(1);
+    pool.install(|| body(&pool))
+}
+
+#[test]
+fn a_caller_in_the_pool_works_for_stores_that_finish_in_it() {
+    within("rayon inside a finish", || {
+        struct Finishing<'a>(&'a rayon::ThreadPool, bool);
+        impl<T> Store<T> for Finishing<'_> {
+            type Error = String;
+
+            fn store(&mut self, _: T) -> Result<(), String> {
+                Ok(())
+            }
+
+            fn finish(&mut self, _: Outcome) -> Result<(), String> {
+                self.1 = self.0.install(|| true);
+                Ok(())
+            }
+        }
+        on_a_pool_of_one(|pool| {
+            let (mut letters, mut store) = (Finishing(pool, false), Finishing(pool, false));
+            Pipeline::extract(0..10u64)
+                .try_map(|item| if item == 5 { Err("no") } else { Ok(item) })
+                .on_error(OnError::dead_letter(&mut letters))
+                .store(&mut store)
+                .run()
+                .unwrap();
+            assert!(letters.1 && store.1);
+        });
+    });
+}
+
+#[test]
+fn a_caller_in_the_pool_works_for_threads_that_are_in_it_when_the_run_is_aborted() {
+    within("rayon inside a call that is waited for", || {
+        on_a_pool_of_one(|pool| {
+            let (inside, calls) = (Event::default(), AtomicU64::new(0));
+            let error = Pipeline::extract(0..2u64)
+                .morsel_items(1)
+                .try_map_blocking(2, |item| {
+                    if item == 1 {
+                        inside.wait();
+                        return Err("no");
+                    }
+                    inside.happens();
+                    // Most of them when the run is over, and its caller waits for this thread.
+                    for _ in 0..1_000 {
+                        pool.install(|| calls.fetch_add(1, Ordering::Relaxed));
+                    }
+                    Ok(item)
+                })
+                .count()
+                .run()
+                .unwrap_err();
+            assert_eq!((error.position(), calls.into_inner()), (Some(1), 1_000));
+            assert_balanced(error.report().unwrap());
+        });
     });
 }
 

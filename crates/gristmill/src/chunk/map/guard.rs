@@ -10,8 +10,14 @@
 //!    map is gone is free, and used again.
 //! 2. `start` is written last when a slot is filled, and first when it is freed. While it says the map's address, the map
 //!    exists: it is freed before the map is unmapped, and nobody touches a map that is being dropped.
-//! 3. The handler looks for the slot that the faulting address is in. If there is none, or if the signal was not raised by
-//!    a page that is gone, it does what would have been done without it.
+//! 3. The handler looks for the slot that the faulting address is in: it reads `start`, `len`, and `start` once more. The map
+//!    that was touched is there all the while, so a slot that changes meanwhile is another's. If there is none, or if the
+//!    signal was not raised by a page that is gone, it does what would have been done without it.
+//!
+//! # The race that almost was
+//!
+//! A slot was freed and filled for another, longer map between the two loads. What was touched, in a third map, seemed to be
+//! in the first one, as that was taken for as long as the second.
 
 use std::io;
 use std::ptr;
@@ -47,7 +53,8 @@ impl Guard {
     pub(super) fn new(bytes: &[u8]) -> io::Result<Self> {
         install()?;
         let slot = free_slot();
-        slot.len.store(bytes.len(), Ordering::Relaxed);
+        // Release: who sees it sees that the slot is not the one before any more.
+        slot.len.store(bytes.len(), Ordering::Release);
         slot.gone_from.store(usize::MAX, Ordering::Relaxed);
         slot.start.store(bytes.as_ptr() as usize, Ordering::Release);
         Ok(Guard { slot })
@@ -62,6 +69,16 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.slot.start.store(FREE, Ordering::Release);
+    }
+}
+
+impl Slot {
+    /// The slot, and where its map begins and how long it is, if this address is in it.
+    fn map_around(&self, address: usize) -> Option<(&Self, usize, usize)> {
+        let start = self.start.load(Ordering::Acquire);
+        let len = self.len.load(Ordering::Acquire);
+        let is_inside = start > TAKEN && address >= start && address - start < len;
+        (is_inside && self.start.load(Ordering::Relaxed) == start).then_some((self, start, len))
     }
 }
 
@@ -149,15 +166,10 @@ extern "C" fn on_bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, cont
 /// Puts zero pages where a guarded map has lost its file: from the touched page to the end, as all of that is gone.
 fn mend(address: usize) -> bool {
     let page = PAGE.load(Ordering::Relaxed);
-    let is_inside = |slot: &&Slot| {
-        let start = slot.start.load(Ordering::Acquire);
-        start > TAKEN && address >= start && address - start < slot.len.load(Ordering::Relaxed)
-    };
-    let Some(slot) = slots().find(is_inside) else { return false };
-    let start = slot.start.load(Ordering::Acquire);
+    let Some((slot, start, len)) = slots().find_map(|slot| slot.map_around(address)) else { return false };
     let offset = (address - start) / page * page;
     slot.gone_from.fetch_min(offset, Ordering::AcqRel);
-    let len = slot.len.load(Ordering::Relaxed) - offset;
+    let len = len - offset;
     // SAFETY: the range is inside a map that exists, begins at one of its pages, and belongs to that map alone: a map
     // begins at a page, and the rest of its last page is its own. Read-only zero pages take the place of read-only pages.
     let mapped = unsafe {
@@ -221,6 +233,26 @@ mod tests {
         let before = slots().count();
         drop(Guard { slot: free_slot() });
         assert_eq!(slots().count(), before, "a slot that was free was not used again");
+    }
+
+    /// A short map and a long one take turns in a slot. With the length of the one and the address of the other they would
+    /// reach to what lies between them.
+    #[test]
+    fn a_slot_that_changes_is_not_mistaken_for_another_map() {
+        let map = memmap2::MmapMut::map_anon(12 * 4096 * 16).unwrap();
+        let page = map.len() / 12;
+        let (maps, between) = ([&map[..page], &map[4 * page..]], map.as_ptr().addr() + 2 * page);
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for map in maps.into_iter().cycle().take_while(|_| !over.load(Ordering::Relaxed)) {
+                    drop(Guard::new(map).unwrap());
+                }
+            });
+            let found = (0..1_000_000).find_map(|_| slots().find_map(|slot| slot.map_around(between)));
+            over.store(true, Ordering::Relaxed);
+            assert!(found.is_none(), "{found:?}");
+        });
     }
 
     #[test]

@@ -11,6 +11,8 @@ fn a_cancellation_is_not_taken_for_a_drain() {
     loom::model(|| {
         let token = CancelToken::new();
         let shared = Arc::new(Shared::small(token.clone()));
+        // It goes on.
+        shared.open_end();
         let canceller = thread::spawn(move || token.cancel());
         if shared.is_draining() {
             assert!(shared.is_stopped(), "the source ends, and the run goes on");
@@ -26,6 +28,8 @@ fn a_drain_that_is_cancelled_still_ends_its_source() {
         let token = CancelToken::new();
         token.drain();
         let shared = Arc::new(Shared::small(token.clone()));
+        // It goes on.
+        shared.open_end();
         let canceller = thread::spawn(move || token.cancel());
         assert!(shared.is_draining());
         canceller.join().unwrap();
