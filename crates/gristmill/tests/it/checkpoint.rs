@@ -1032,3 +1032,22 @@ fn a_source_that_does_not_know_its_input_says_nothing_of_it() {
     assert_eq!(Source::fingerprint(&mut (0..3u64)).unwrap(), None);
     assert_eq!(gristmill::source::waiting(0..3u64).fingerprint().unwrap(), None);
 }
+
+#[test]
+fn a_run_that_is_done_leaves_its_source_where_it_is() {
+    within("run that is done", || {
+        let mut bench = Bench::new();
+        for again in [false, true] {
+            let numbers = Numbers::to(300);
+            let seeks = Arc::clone(&numbers.seeks);
+            let report = Pipeline::extract(numbers)
+                .on_error(OnError::skip())
+                .checkpoint(Checkpoint::file(bench.path()).every(Duration::ZERO))
+                .store(bench.store())
+                .run()
+                .unwrap();
+            assert_eq!((report.resumed_at.is_some(), seeks.load(Ordering::Relaxed)), (again, 0));
+        }
+        assert_eq!(bench.ledger.rows, (0..300).filter(|number| number % 97 != 13).collect::<Vec<_>>());
+    });
+}
