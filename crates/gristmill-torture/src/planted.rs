@@ -473,6 +473,63 @@ pub const PLANTS: &[Plant] = &[
         to: "                let _ = unfinished.progress.waiting.expected();",
         caught_by: CaughtBy::Test("waiting::items_that_wait_for_a_known_time"),
     },
+    Plant {
+        name: "wake-up: who is in a hurry does not wake the caller of `run`",
+        file: "engine/shared.rs",
+        from: "self.sleeps_long.swap(false, Ordering::Relaxed) {\n            self.nudge();",
+        to: "self.sleeps_long.swap(false, Ordering::Relaxed) {",
+        caught_by: CaughtBy::Unit("who_is_in_a_hurry_wakes"),
+    },
+    Plant {
+        name: "wake-up: whoever takes from a full intake does not wake its source",
+        file: "engine/feed.rs",
+        from: "laid.wake_at.take_if(|wake_at| left <= *wake_at).is_some();",
+        to: "laid.wake_at.take_if(|wake_at| left <= *wake_at).is_some() && ended;",
+        caught_by: CaughtBy::Unit("a_source_sleeps_until_its_intake"),
+    },
+    Plant {
+        name: "wake-up: a source sleeps until its intake is half empty though morsels are dear",
+        file: "engine/feed.rs",
+        from: "if shared.pace.is_dear() { most.saturating_sub(1) } else { most / 2 }",
+        to: "most / 2",
+        caught_by: CaughtBy::Unit("a_source_sleeps_until_its_intake"),
+    },
+    Plant {
+        name: "wake-up: a tick does not announce what was handed in quietly",
+        file: "engine/mod.rs",
+        from: "            self.announce() | nodes | is_held_up",
+        to: "            nodes | is_held_up",
+        caught_by: CaughtBy::Test("timely::a_store_with_a_thread_is_told_of_a_quick_item"),
+    },
+    Plant {
+        name: "wake-up: an announcement wakes nobody",
+        file: "engine/funnel.rs",
+        from: "        if noted {\n            self.arrival.notify_all();\n        }",
+        to: "",
+        caught_by: CaughtBy::Model("an_owner_gets"),
+    },
+    Plant {
+        name: "wake-up: an owner takes a note away after it has looked",
+        file: "engine/funnel.rs",
+        from: "        state.note = false;\n        (state, _)",
+        to: "        drop(state);\n        let mut state = self.state.lock();\n        state.note = false;\n        (state, _)",
+        caught_by: CaughtBy::Model("an_owner_gets"),
+    },
+    Plant {
+        name: "wake-up: a thread that is not wanted any more swallows what it was woken for",
+        file: "engine/blocking.rs",
+        from: "            node.bell.ring(1);\n        }\n        node.rest.wait",
+        to: "        }\n        node.rest.wait",
+        caught_by: CaughtBy::Unit("a_thread_that_is_not_wanted_any_more"),
+    },
+    Plant {
+        name: "ending: a cancellation is taken for a drain",
+        file: "engine/shared.rs",
+        from: "        let is_draining = self.cancel.is_draining();\n        if is_draining {\n            self.heed_cancel();\n        }\n        \
+               is_draining",
+        to: "        self.heed_cancel();\n        self.cancel.is_draining()",
+        caught_by: CaughtBy::Model("a_cancellation_is_not_taken"),
+    },
 ];
 
 /// Plants all, or those whose names contain one of the words, and says which were caught.

@@ -220,3 +220,18 @@ pub(crate) fn batch_scale<'env, T: 'env>(scale: &Scale<'env, T>) -> Scale<'env, 
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_weighs_what_is_in_it_and_the_room_that_it_has_left() {
+        let mut batch = Vec::with_capacity(10);
+        batch.extend([1u32, 2, 3]);
+        let (shell, room) = (size_of::<Vec<u32>>(), batch.capacity() * 4);
+        assert_eq!(batch_scale(&Scale::Flat { exact: true }).one(&batch), shell + room);
+        let heavy = Scale::by(|number: &u32| *number as usize * 100);
+        assert_eq!(batch_scale(&heavy).one(&batch), shell + room - 12 + 600);
+    }
+}

@@ -646,3 +646,58 @@ impl<'env, In: Send + 'env, Op: Operator<'env, In>> Node<'env> for BlockingNode<
         self.rest.ring_all();
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::super::{Engine, Hands};
+    use super::*;
+    use crate::op::Each;
+    use crate::pipeline::Settings;
+    use std::time::Instant;
+
+    /// An end that nothing comes to.
+    struct Unreached;
+
+    impl Inlet<'_, u32> for Unreached {
+        fn push(&self, _: Morsel<u32>, _: Driver<'_, '_>) {
+            unreachable!("nothing is handed in");
+        }
+
+        fn close(&self, _: Driver<'_, '_>) {}
+    }
+
+    /// A stage with its threads, which nobody starts.
+    fn stage(workers: Workers) -> (Plan<'static>, Arc<Engine<'static>>) {
+        let mut plan = Plan::new(Settings::default());
+        let op = Each::new("stage".to_owned(), |(): &mut (), item: u32| Ok::<_, String>(Some(item)));
+        BlockingNode::connect(op, workers, Scale::Flat { exact: true }, &mut plan, Arc::new(Unreached));
+        let shared = Arc::clone(&plan.shared);
+        (plan, Arc::new(Engine { shared, nodes: Vec::new(), quiet: Vec::new(), watchdog: None }))
+    }
+
+    /// It may have been woken for an item that it does not take. Between two rests it is wanted again, each time.
+    #[test]
+    fn a_thread_that_is_not_wanted_any_more_wakes_another_before_it_rests() {
+        let workers = Workers::new(2);
+        let (plan, engine) = stage(workers.clone());
+        let mut tasks: Vec<_> = plan.threads.into_iter().map(|thread| thread.task).collect();
+        let [wanted, surplus] = &mut tasks[..] else { panic!("there are two") };
+        let (limit, began) = (Duration::from_secs(60), Instant::now());
+        rayon::in_place_scope(|pool| {
+            let driver = Driver { hands: Hands::Pool { scope: pool, is_worker: false }, engine: &engine };
+            std::thread::scope(|scope| {
+                let sleeper = scope.spawn(|| wanted.turn(driver, limit));
+                while !sleeper.is_finished() {
+                    for number in [2, 1] {
+                        workers.set(number);
+                        assert_eq!(surplus.turn(driver, Duration::ZERO), Turned::Idle);
+                    }
+                    std::thread::yield_now();
+                }
+                assert_eq!(sleeper.join().expect("nothing panics"), Turned::Idle);
+            });
+        });
+        assert!(began.elapsed() < limit, "it slept as long as it could");
+    }
+}

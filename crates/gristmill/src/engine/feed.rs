@@ -744,3 +744,65 @@ fn count_lost(cell: Option<&StageCell>, items: usize) {
         cell.add(&Tally { items_in: items as u64, lost: items as u64, ..Tally::default() });
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::CancelToken;
+    use std::time::Instant;
+
+    /// As many as the intake of these tests holds.
+    const MOST: usize = 6;
+
+    /// What a run shares whose morsels take so many nanoseconds.
+    fn shared(nanos: u64) -> Shared {
+        let shared = Shared::small(CancelToken::new());
+        shared.pace.cost().learn(nanos, 1);
+        shared.pace.want(1, None, 1);
+        shared
+    }
+
+    fn full_intake() -> Arc<Intake<u32>> {
+        let laid = Laid {
+            items: VecDeque::new(),
+            weights: VecDeque::new(),
+            positions: None,
+            born: 0,
+            ended: false,
+            exhausted: false,
+            marks: VecDeque::new(),
+            wake_at: None,
+        };
+        let intake = Intake { state: Mutex::new(laid), room: Condvar::new(), cell: OnceLock::new() };
+        let items = (0..MOST as u32).map(|item| Weighed { item, weight: (4, 4), position: 0 });
+        items.for_each(|item| intake.state.lock().push(item));
+        Arc::new(intake)
+    }
+
+    /// How many items are left in a full intake when its source is woken, as they are taken one by one.
+    fn left_at_wake_up(shared: &Shared) -> usize {
+        let intake = full_intake();
+        let mut feed = IntakeFeed { intake: Arc::clone(&intake) };
+        let (limit, began) = (Duration::from_secs(60), Instant::now());
+        let sleeps = || intake.state.lock().wake_at.is_some();
+        let room = std::thread::scope(|scope| {
+            let source = scope.spawn(|| intake.wait_for_room(MOST, shared, limit));
+            while !sleeps() {
+                std::thread::yield_now();
+            }
+            let mut taken = Vec::new();
+            while sleeps() && taken.len() < MOST {
+                feed.fill(&mut taken, 1, usize::MAX, false, shared);
+            }
+            source.join().expect("nothing panics")
+        });
+        assert!(began.elapsed() < limit, "it slept as long as it could");
+        MOST - room
+    }
+
+    #[test]
+    fn a_source_sleeps_until_its_intake_is_half_empty_or_only_until_there_is_room_if_morsels_are_dear() {
+        assert_eq!([1_000, 1_000_000].map(|nanos| left_at_wake_up(&shared(nanos))), [3, 5]);
+    }
+}

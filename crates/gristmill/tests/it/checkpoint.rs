@@ -1032,3 +1032,104 @@ fn a_source_that_does_not_know_its_input_says_nothing_of_it() {
     assert_eq!(Source::fingerprint(&mut (0..3u64)).unwrap(), None);
     assert_eq!(gristmill::source::waiting(0..3u64).fingerprint().unwrap(), None);
 }
+
+#[test]
+fn a_run_that_is_done_leaves_its_source_where_it_is() {
+    within("run that is done", || {
+        let mut bench = Bench::new();
+        for again in [false, true] {
+            let numbers = Numbers::to(300);
+            let seeks = Arc::clone(&numbers.seeks);
+            let report = Pipeline::extract(numbers)
+                .on_error(OnError::skip())
+                .checkpoint(Checkpoint::file(bench.path()).every(Duration::ZERO))
+                .store(bench.store())
+                .run()
+                .unwrap();
+            assert_eq!((report.resumed_at.is_some(), seeks.load(Ordering::Relaxed)), (again, 0));
+        }
+        assert_eq!(bench.ledger.rows, (0..300).filter(|number| number % 97 != 13).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn nothing_is_committed_again_while_nothing_has_come() {
+    within("commits in vain", || {
+        for seed in 0..40 {
+            let mut bench = Bench::new();
+            let checkpoint = bench.checkpoint();
+            let pipeline = Pipeline::extract(Numbers { waits: true, ..Numbers::to(60) })
+                .morsel_items(3)
+                .on_error(OnError::skip())
+                .checkpoint(checkpoint)
+                .store(bench.store());
+            Simulation::new(seed).run(pipeline).unwrap();
+            // The last one says that the run is done, too.
+            let (last, before) = bench.ledger.commits.split_last().unwrap();
+            assert!(before.is_sorted_by(|one, next| one < next) && *last == 60, "seed {seed}: {before:?}, {last}");
+        }
+    });
+}
+
+/// One of the stores of a run, and how often the main one has committed.
+struct Committing<'a> {
+    database: &'a mut Database,
+    is_main: bool,
+    main_commits: &'a AtomicU64,
+}
+
+impl Store<Vec<u64>> for Committing<'_> {
+    type Error = BadProgress;
+
+    fn store(&mut self, rows: Vec<u64>) -> Result<(), BadProgress> {
+        self.database.store(rows)
+    }
+
+    fn commit(&mut self, progress: &Progress) -> Result<Receipt, BadProgress> {
+        if self.is_main {
+            let receipt = self.database.commit(progress)?;
+            self.main_commits.fetch_add(1, Ordering::SeqCst);
+            return Ok(receipt);
+        }
+        // It fails when the other has committed the same.
+        while self.database.fails_at.is_some() && self.main_commits.load(Ordering::SeqCst) <= self.database.commits {
+            std::thread::yield_now();
+        }
+        self.database.commit(progress)
+    }
+
+    fn keeps_progress(&self) -> bool {
+        true
+    }
+
+    fn progress(&mut self) -> Result<Option<Progress>, BadProgress> {
+        self.database.progress()
+    }
+}
+
+#[test]
+fn an_end_that_is_ahead_is_not_given_again_what_it_has_however_seldom_checkpoints_are() {
+    within("one end ahead, and no checkpoint due", || {
+        let (mut main, mut side) = (Database::default(), Database { fails_at: Some(3), ..Database::default() });
+        for (every, goes_through) in [(0, false), (3_600, true)] {
+            let main_commits = AtomicU64::new(0);
+            let copies = Committing { database: &mut side, is_main: false, main_commits: &main_commits };
+            let store = Committing { database: &mut main, is_main: true, main_commits: &main_commits };
+            let done = Pipeline::extract(0..500u64)
+                .morsel_items(9)
+                .window(2)
+                .checkpoint(Checkpoint::in_store().every(Duration::from_secs(every)))
+                .broadcast(|items| items.batch(4).store(copies))
+                .batch(25)
+                .store(store)
+                .run();
+            assert_eq!(done.is_ok(), goes_through, "{done:?}");
+            if !goes_through {
+                assert!(main.rows.len() > side.rows.len(), "{} and {}", main.rows.len(), side.rows.len());
+            }
+            side.fails_at = None;
+        }
+        assert!(main.rows.iter().copied().eq(0..500), "{:?}", main.rows);
+        assert!(side.rows.iter().copied().eq(0..500), "{:?}", side.rows);
+    });
+}

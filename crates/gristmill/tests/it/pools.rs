@@ -4,7 +4,7 @@ use crate::support::{Event, assert_balanced, pool, within};
 use gristmill::prelude::*;
 use gristmill::store;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 #[test]
 fn two_cpu_stages_around_a_blocking_one_run_on_a_pool_of_one() {
@@ -68,6 +68,19 @@ fn a_source_and_an_end_may_use_the_same_pool() {
                 .unwrap();
             assert_eq!(sum, (0..300u64).map(|item| 1_225 * item * 45).sum());
         }
+    });
+}
+
+#[test]
+fn a_closure_for_each_item_is_called_on_the_pool_and_has_no_thread_of_its_own() {
+    within("for_each", || {
+        let (pool, calls) = (pool(1), AtomicUsize::new(0));
+        let call = |_| {
+            assert_eq!(rayon::current_thread_index(), Some(0));
+            calls.fetch_add(1, Ordering::Relaxed);
+        };
+        Pipeline::extract(0..100u64).pool(&pool).for_each(call).run().unwrap();
+        assert_eq!(calls.into_inner(), 100);
     });
 }
 

@@ -3,7 +3,7 @@
 use crate::support::{assert_balanced, hash, pool, slowness, within};
 use gristmill::prelude::*;
 use gristmill::store;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -642,4 +642,29 @@ fn processor_time() -> Duration {
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
     Duration::from_millis(ticks * 10)
+}
+
+/// The second part of each item comes after it has waited. The stage behind is another segment: it knows of positions what the
+/// morsel says.
+#[test]
+fn a_part_of_an_item_that_is_tried_again_keeps_the_position_of_its_item() {
+    within("positions of parts", || {
+        let tried = Mutex::new(HashSet::new());
+        let once = |part: u64| if part % 2 == 1 && tried.lock().unwrap().insert(part) { Err("once") } else { Ok(part) };
+        let report = Pipeline::extract(0..20u64)
+            .morsel_items(1)
+            .flat_map(|item| [item * 2, item * 2 + 1])
+            .try_map(once)
+            .retry(Retry::constant(2, SOON))
+            .try_map_blocking(1, |part| Err::<u64, _>(part.to_string()))
+            .on_error(OnError::collect())
+            .count()
+            .run()
+            .unwrap();
+        assert_balanced(&report);
+        let mut rejected: Vec<(u64, u64)> =
+            report.failures.iter().map(|failure| (failure.message.parse().unwrap(), failure.position)).collect();
+        rejected.sort_unstable();
+        assert_eq!(rejected, (0..40).map(|part| (part, part / 2)).collect::<Vec<_>>());
+    });
 }

@@ -110,3 +110,18 @@ fn a_pause_outside_a_run_or_on_another_thread_is_none() {
     assert_eq!((simulation.run(run).unwrap().output, calls.into_inner()), (20, 20));
     simulation.pause();
 }
+
+/// The call itself does not pause: it is the worker that is left in the middle of a step, with what it has made.
+#[test]
+fn workers_are_left_in_the_middle_of_a_step_while_others_go_on() {
+    within("steps in their middle", || {
+        let overtaken = (0..40).filter(|seed| {
+            let pipeline = Pipeline::extract(0..40u32).morsel_items(1).map(|item| item).collect::<Vec<_>>();
+            let report = Simulation::new(*seed).run(pipeline).unwrap();
+            assert_balanced(&report);
+            !report.output.is_sorted()
+        });
+        let overtaken = overtaken.count();
+        assert!(overtaken > 5, "in {overtaken} of 40 runs");
+    });
+}

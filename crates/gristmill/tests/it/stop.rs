@@ -156,6 +156,24 @@ fn cancelling_from_inside_any_stage_works() {
     });
 }
 
+/// One item gives results without end: the run ends in the middle of it.
+#[test]
+fn an_expansion_without_end_does_not_hold_up_a_cancel() {
+    within("an endless expansion", || {
+        let token = CancelToken::new();
+        let stop = |item| {
+            if item == 1_000 {
+                token.cancel();
+            }
+            false
+        };
+        let run = Pipeline::extract(0..1).cancel_token(&token).flat_map(|_| 0u64..).filter(|item| stop(*item)).count();
+        let error = run.run().unwrap_err();
+        assert!(error.is_cancelled());
+        assert_balanced(error.report().unwrap());
+    });
+}
+
 #[test]
 fn a_used_token_stops_a_run_before_it_begins() {
     let token = CancelToken::new();
