@@ -305,8 +305,11 @@ impl Shared {
         }
     }
 
+    /// What has failed, from the source's first item on.
     pub(crate) fn failures(&self) -> Vec<Failure> {
-        self.failures.lock().clone()
+        let mut failures = self.failures.lock().clone();
+        failures.sort_by_key(|failure| failure.position);
+        failures
     }
 
     /// One more branch must end before the run has.

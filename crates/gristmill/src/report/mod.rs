@@ -49,7 +49,8 @@ pub struct Report<O = ()> {
     pub dropped: u64,
     /// Threads of the pool that CPU stages shared.
     pub pool_threads: usize,
-    /// The first thousand items that failed under [`OnError::collect`](crate::OnError::collect).
+    /// The first thousand items that failed under [`OnError::collect`](crate::OnError::collect), in the order of their
+    /// positions, though workers may have come to them in another.
     pub failures: Vec<Failure>,
     /// The run was drained before its source ran dry.
     pub drained: bool,

@@ -1,6 +1,6 @@
 //! A failure is one item's: the policy decides, the error names the place.
 
-use crate::support::{assert_balanced, pool, within};
+use crate::support::{Event, assert_balanced, pool, within};
 use gristmill::prelude::*;
 use gristmill::{Cause, source, store};
 use std::error::Error as _;
@@ -152,6 +152,35 @@ fn a_panicking_expansion_keeps_what_it_gave_before_and_goes_on() {
         assert!(report.output.iter().copied().eq((0..22).chain(23..50)));
         assert_eq!((report.failures.len(), report.failures[0].position), (1, 4));
         assert_eq!(report.failures[0].message, "panic: planned panic");
+    });
+}
+
+#[test]
+fn failures_are_listed_in_the_order_of_the_source() {
+    within("a first item that fails last", || {
+        let pool = pool(2);
+        let second_has_failed = Event::default();
+        let report = Pipeline::extract(0..10u64)
+            .try_map(|item| match item {
+                0 => {
+                    second_has_failed.wait();
+                    Err("first")
+                }
+                1 => Err("second"),
+                item => {
+                    // By the worker who had the second one, as the other still has the first.
+                    second_has_failed.happens();
+                    Ok(item)
+                }
+            })
+            .on_error(OnError::collect())
+            .morsel_items(1)
+            .pool(&pool)
+            .count()
+            .run()
+            .unwrap();
+        let messages: Vec<_> = report.failures.iter().map(|failure| &*failure.message).collect();
+        assert_eq!(messages, ["first", "second"]);
     });
 }
 
