@@ -359,7 +359,7 @@ mod tests {
                 token.drain();
             }
         });
-        Pipeline::extract(source).cancel_token(&token).store(lines(&folder)).run().unwrap();
+        Pipeline::extract(source).cancel_token(&token).ordered().store(lines(&folder)).run().unwrap();
         let text = fs::read_to_string(folder.path().join("lines")).unwrap();
         assert!(text.starts_with("0\n1\n2\n"), "{text}");
     }
